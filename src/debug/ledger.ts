@@ -1,0 +1,215 @@
+/**
+ * Every acquisition has an identity: the serial number in the upper half of its handle, and a record of how it lives.
+ * Typed columns; stacks are kept for what is held and for the last ones that ended.
+ */
+import { ENDS, KINDS, type EndedBy, type Kind, type MisuseId } from "../handle/kinds.js";
+import { PAGE_HANDLE_SHIFT, SERIAL_UNIT, TAG_CHECKED, TAG_USER } from "../handle/tags.js";
+import { MAX_ENDED_SITES, MAX_RECORDS } from "../machine/limits.js";
+import { warn_misuse, type MachineState } from "../machine/machine.js";
+import { make_report } from "../machine/misuse.js";
+import type { Facts, HeldReference, Probe, Site } from "../machine/probe.js";
+import { capture_site, format_site } from "./site.js";
+import { is_pin, wrong_tag } from "./tags.js";
+
+const HELD = 1;
+const MOVED = 2;
+const ENDED = 3;
+const NOWHERE: Site = {};
+const KIND_NAMES = Object.keys(KINDS) as Kind[];
+
+/** A column that grows by doubling. */
+function grown<A extends Int32Array | Uint8Array>(column: A, size: number): A {
+  const larger = new (column.constructor as new (size: number) => A)(size);
+  larger.set(column);
+  return larger;
+}
+
+export class Ledger implements Probe {
+  readonly #machine: MachineState;
+  readonly #with_sites: boolean;
+  readonly #counts: (pfn: number) => string;
+  #size = 1024;
+  #addr = new Int32Array(this.#size);
+  #state = new Uint8Array(this.#size);
+  #kind = new Uint8Array(this.#size);
+  #dest = new Uint8Array(this.#size);
+  #by = new Uint8Array(this.#size); // index into #names
+  #ended_by = new Uint8Array(this.#size);
+  readonly #names: string[] = [""];
+  readonly #name_ids = new Map<string, number>();
+  readonly #sites = new Map<number, Site>();
+  readonly #ended_sites = new Map<number, Site>();
+  readonly #owners = new Map<number, object>();
+  #last = 0;
+
+  constructor(
+    machine: MachineState,
+    with_sites: boolean,
+    describe_counts: (pfn: number) => string,
+  ) {
+    this.#machine = machine;
+    this.#with_sites = with_sites;
+    this.#counts = describe_counts;
+  }
+
+  // --- recording ----------------------------------------------------------------------------------------
+  site(): Site {
+    return this.#with_sites ? capture_site() : NOWHERE;
+  }
+  acquired(kind: Kind, addr: number, by: string, site: Site, facts?: Facts): number {
+    const serial = this.#next_serial();
+    this.#addr[serial] = addr;
+    this.#state[serial] = HELD;
+    this.#kind[serial] = KIND_NAMES.indexOf(kind);
+    this.#dest[serial] = facts?.dest ? 1 : 0;
+    this.#by[serial] = this.#name_id(by);
+    if (site !== NOWHERE) this.#sites.set(serial, site);
+    if (facts?.owner) this.#owners.set(serial, facts.owner);
+    return serial * SERIAL_UNIT + (addr | (is_pin(kind) ? TAG_CHECKED | TAG_USER : TAG_CHECKED));
+  }
+  #next_serial(): number {
+    let serial = this.#last;
+    do {
+      serial = serial + 1 < MAX_RECORDS ? serial + 1 : 1;
+    } while (serial < this.#size && this.#state[serial] === HELD);
+    if (serial >= this.#size) this.#grow();
+    if (this.#state[serial] !== 0) this.#forget(serial);
+    return (this.#last = serial);
+  }
+  #grow(): void {
+    this.#size *= 2;
+    this.#addr = grown(this.#addr, this.#size);
+    this.#state = grown(this.#state, this.#size);
+    this.#kind = grown(this.#kind, this.#size);
+    this.#dest = grown(this.#dest, this.#size);
+    this.#by = grown(this.#by, this.#size);
+    this.#ended_by = grown(this.#ended_by, this.#size);
+  }
+  #forget(serial: number): void {
+    this.#sites.delete(serial);
+    this.#ended_sites.delete(serial);
+    this.#owners.delete(serial);
+  }
+  #name_id(name: string): number {
+    let id = this.#name_ids.get(name);
+    if (id === undefined) {
+      id = this.#names.push(name) - 1;
+      this.#name_ids.set(name, id);
+    }
+    return id;
+  }
+  #end(serial: number, state: number, by: string): void {
+    this.#state[serial] = state;
+    this.#ended_by[serial] = this.#name_id(by);
+    if (!this.#with_sites) return;
+    this.#ended_sites.set(serial, capture_site());
+    if (this.#ended_sites.size <= MAX_ENDED_SITES) return;
+    // The oldest are forgotten first: a Map keeps the order of insertion.
+    for (const oldest of this.#ended_sites.keys()) {
+      if (this.#state[oldest] === ENDED) this.#forget(oldest);
+      else this.#ended_sites.delete(oldest);
+      break;
+    }
+  }
+
+  // --- checking -----------------------------------------------------------------------------------------
+  released(kind: Kind, handle: number, by: string, owner?: object): void {
+    const serial = Math.floor(handle / SERIAL_UNIT);
+    const id = this.#refusal(kind, handle, serial, owner);
+    if (id !== null) this.#report(id, kind, handle, serial, by);
+    if (serial !== 0 && this.#is_current(serial, handle)) this.#end(serial, ENDED, by);
+  }
+  #is_current(serial: number, handle: number): boolean {
+    return serial < this.#size && this.#addr[serial] === (handle & ~63);
+  }
+  #refusal(kind: Kind, handle: number, serial: number, owner: object | undefined): MisuseId | null {
+    const tag = wrong_tag(kind, handle);
+    if (tag !== null) return tag;
+    if (serial === 0) return "release-lent";
+    if (!this.#is_current(serial, handle)) return "double-release";
+    const recorded = KIND_NAMES[this.#kind[serial]!];
+    if (this.#state[serial] === ENDED) return "double-release";
+    if (this.#state[serial] === MOVED) {
+      return this.#owners.get(serial) === owner ? null : "double-release";
+    }
+    if ((recorded === "bvec") !== (kind === "bvec")) return "release-lent";
+    return this.#owners.get(serial) === owner ? null : "wrong-owner";
+  }
+  moved(kind: Kind, handle: number, by: string, owner: object): void {
+    const serial = Math.floor(handle / SERIAL_UNIT);
+    const id = this.#refusal(kind, handle, serial, this.#owners.get(serial));
+    if (id !== null || this.#state[serial] === MOVED) {
+      this.#report(id ?? "double-release", kind, handle, serial, by);
+    }
+    if (serial === 0) return;
+    this.#end(serial, MOVED, by);
+    this.#owners.set(serial, owner);
+  }
+  used(kind: Kind, handle: number, by: string, write = false): void {
+    const serial = Math.floor(handle / SERIAL_UNIT);
+    if (serial === 0) return; // lent: its owner's reference holds
+    if (!this.#is_current(serial, handle) || this.#state[serial] !== HELD) {
+      this.#report("use-after-release", kind, handle, serial, by);
+    }
+    if (write && is_pin(kind) && this.#dest[serial] === 0) {
+      this.#report("wrong-direction", kind, handle, serial, by);
+    }
+  }
+  released_among(kind: Kind, addr: number, nr_pages: number, by: string): void {
+    const end = addr + (nr_pages << PAGE_HANDLE_SHIFT);
+    for (let serial = Math.min(this.#last, this.#size - 1); serial > 0; serial--) {
+      const at = this.#addr[serial]!;
+      if (at < addr || at >= end || this.#state[serial] !== HELD) continue;
+      if (KIND_NAMES[this.#kind[serial]!] !== kind) continue;
+      this.#end(serial, ENDED, by);
+      return;
+    }
+    const pfn = addr >>> PAGE_HANDLE_SHIFT;
+    const facts = [this.#counts(pfn)];
+    const handle = `${nr_pages} page(s) from pfn ${pfn}`;
+    warn_misuse(this.#machine, make_report("double-release", by, handle, facts));
+  }
+
+  // --- reporting ----------------------------------------------------------------------------------------
+  #report(id: MisuseId, kind: Kind, handle: number, serial: number, by: string): void {
+    const pfn = handle >>> PAGE_HANDLE_SHIFT;
+    const facts: string[] = [];
+    let what = KINDS[kind].is as string;
+    if (serial !== 0 && this.#is_current(serial, handle)) {
+      what = KINDS[KIND_NAMES[this.#kind[serial]!]!].is;
+      facts.push(`acquired  by ${this.#names[this.#by[serial]!]}${this.#at(this.#sites, serial)}`);
+      if (this.#state[serial] !== HELD) {
+        const how = how_ended(this.#names[this.#ended_by[serial]!]!);
+        facts.push(`ended     ${how}${this.#at(this.#ended_sites, serial)}`);
+      }
+    } else if (serial === 0) facts.push("acquired  by nobody: the handle is lent by its owner");
+    else facts.push("acquired  too long ago to tell");
+    if (this.#with_sites) facts.push(`called    at ${format_site(capture_site())}`);
+    facts.push(this.#counts(pfn));
+    const name = `pfn ${pfn}, acquisition ${serial}: ${what}`;
+    warn_misuse(this.#machine, make_report(id, by, name, facts));
+  }
+  #at(sites: ReadonlyMap<number, Site>, serial: number): string {
+    return this.#with_sites ? ` at ${format_site(sites.get(serial))}` : "";
+  }
+  leaks(): readonly HeldReference[] {
+    const held: HeldReference[] = [];
+    for (let serial = 1; serial < this.#size; serial++) {
+      if (this.#state[serial] !== HELD && this.#state[serial] !== MOVED) continue;
+      const kind = KIND_NAMES[this.#kind[serial]!]!;
+      const tags = is_pin(kind) ? TAG_CHECKED | TAG_USER : TAG_CHECKED;
+      held.push({
+        kind,
+        handle: serial * SERIAL_UNIT + (this.#addr[serial]! | tags),
+        acquired_by: this.#names[this.#by[serial]!]!,
+        acquired_at: this.#with_sites ? format_site(this.#sites.get(serial)) : "",
+      });
+    }
+    return held;
+  }
+}
+/** The table's sentence for an ending, where it has one. */
+function how_ended(call: string): string {
+  const name = call.replace("()", "");
+  return name in ENDS ? ENDS[name as EndedBy] : `by ${call}`;
+}

@@ -1,0 +1,108 @@
+/**
+ * The only place where a handle is made or opened (ours).  A handle is a number at run time and opaque in the
+ * types, so each function here is one cast with its reason; everybody else calls these.
+ */
+import { HANDLE_LOW_BITS, TAG_CHECKED, TAG_USER } from "./tags.js";
+import type {
+  BorrowedFolio,
+  BorrowedPage,
+  BorrowedUserPage,
+  Dir,
+  OwnedFolio,
+  OwnedPage,
+  OwnedUserPage,
+  OwnedUserPages,
+  LentUserPage,
+  ShortPin,
+  Term,
+  UnreferencedPage,
+} from "./page.js";
+import type { Pfn, UserAddr } from "./addr.js";
+import type {
+  BlockDevice,
+  EndedBio,
+  Holds,
+  OwnedPinnedBio,
+  OwnedPlainBio,
+  Segment,
+} from "./bio.js";
+import type { LentBvec, OwnedBvec, OwnedBvecList } from "./bvec.js";
+
+import type { GupFlag, GupFlagBits, GupFlags } from "./gup_flags.js";
+import type {
+  Machine,
+  Memfd,
+  Mm,
+  OwnedMmapLock,
+  ProcessContext,
+  SoftirqContext,
+  Task,
+} from "./context.js";
+
+/** Any handle that is a number at run time; spent ones too, since releasing one is what must be noticed. */
+type NumberHandle = BorrowedPage | BorrowedUserPage | BorrowedFolio | UnreferencedPage;
+
+/** Opens a handle: it is a number, which its brand hides. */
+export const raw = (handle: NumberHandle): number => handle as unknown as number;
+
+/** The caller has just taken a reference that the new owner must put. */
+export const to_page = (handle: number): OwnedPage => handle as unknown as OwnedPage;
+export const to_folio = (handle: number): OwnedFolio => handle as unknown as OwnedFolio;
+/** The caller has just pinned the page for this direction and term. */
+export const to_user_page = <D extends Dir, T extends Term>(handle: number): OwnedUserPage<D, T> =>
+  handle as unknown as OwnedUserPage<D, T>;
+/** Somebody else holds the reference; the result may be used, not released. */
+export const lend_page = (handle: number): BorrowedPage => handle as unknown as BorrowedPage;
+export const lend_user_page = (handle: number): LentUserPage => handle as unknown as LentUserPage;
+export const lend_folio = (handle: number): BorrowedFolio => handle as unknown as BorrowedFolio;
+/** No reference is held: the result fits only what tries to take one. */
+export const to_unreferenced = (handle: number): UnreferencedPage =>
+  handle as unknown as UnreferencedPage;
+
+/** What owns its pages and knows whether they were released. */
+export const to_user_pages = <D extends Dir, T extends Term>(pages: object): OwnedUserPages<D, T> =>
+  pages as unknown as OwnedUserPages<D, T>;
+export const to_short_pin = <D extends Dir, T extends Term>(short: object): ShortPin<D, T> =>
+  short as unknown as ShortPin<D, T>;
+export const to_bvec = <D extends Dir, T extends Term>(bvec: object): OwnedBvec<D, T> =>
+  bvec as unknown as OwnedBvec<D, T>;
+export const lend_bvec = <D extends Dir, T extends Term>(bvec: object): LentBvec<D, T> =>
+  bvec as unknown as LentBvec<D, T>;
+export const to_bvec_list = <D extends Dir, T extends Term>(list: object): OwnedBvecList<D, T> =>
+  list as unknown as OwnedBvecList<D, T>;
+
+export const to_bdev = (bdev: Disposable): BlockDevice => bdev as unknown as BlockDevice;
+export const to_plain_bio = (bio: object): OwnedPlainBio => bio as unknown as OwnedPlainBio;
+export const to_pinned_bio = <D extends Dir>(bio: object): OwnedPinnedBio<D> =>
+  bio as unknown as OwnedPinnedBio<D>;
+/** The bio owns what it carries: without a serial number the handle can be used, not released. */
+export const lend_segment_page = <H extends Holds>(
+  handle: number,
+  user: boolean,
+): Segment<H>["page"] => {
+  const plain = handle & ~HANDLE_LOW_BITS;
+  const tags = handle & TAG_CHECKED ? (user ? TAG_CHECKED | TAG_USER : TAG_CHECKED) : 0;
+  return (plain | tags) as unknown as Segment<H>["page"];
+};
+/** The device gave it back: end_io owns it now. */
+export const to_ended_bio = <H extends Holds>(bio: object): EndedBio<H> =>
+  bio as unknown as EndedBio<H>;
+
+/** Numbers that were checked to be what the brand says. */
+export const to_user_addr = (address: number): UserAddr => address as UserAddr;
+export const to_pfn = (pfn: number): Pfn => pfn as Pfn;
+
+// The classes behind these lack only the symbol that names their kind, which exists in the types alone.
+export const to_machine = (state: Disposable): Machine => state as Machine;
+export const to_task = (context: object): Task => context as Task;
+export const to_kworker = (context: object): ProcessContext => context as ProcessContext;
+export const to_softirq = (context: object): SoftirqContext => context as SoftirqContext;
+export const to_mm = (state: object): Mm => state as Mm;
+export const to_memfd = (file: Disposable): Memfd => file as Memfd;
+export const to_mmap_lock = (lock: Disposable): OwnedMmapLock => lock as OwnedMmapLock;
+
+/** FOLL_ flags are bits at run time; 0 stands for none. */
+export const raw_flags = (flags: GupFlags | GupFlagBits | 0): number => flags as unknown as number;
+export const to_flags = <F extends GupFlag>(bits: number): GupFlags<F> =>
+  bits as unknown as GupFlags<F>;
+export const to_flag_bits = (bits: number): GupFlagBits => bits as unknown as GupFlagBits;

@@ -1,0 +1,10 @@
+/** The bits of a handle at run time: the address of a 64-byte `struct page`, and what debug mode keeps below it. */
+
+export const PAGE_HANDLE_SHIFT = 6;
+export const HANDLE_LOW_BITS = 63;
+/** Jan Kara's bit 0: a pinned user page.  Set only on machines that are observed. */
+export const TAG_USER = 1;
+/** The machine is observed: functions take their checked path. */
+export const TAG_CHECKED = 2;
+/** Above these bits stands the serial number of the acquisition; bit operations do not see it. */
+export const SERIAL_UNIT: number = 2 ** 32;

@@ -1,0 +1,157 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/** Where code runs: tasks, kworkers and softirqs, and the two queues that lead from one to the other. */
+import type {
+  AnyContext,
+  Machine,
+  Mm,
+  ProcessContext,
+  SoftirqContext,
+  Task,
+} from "../handle/context.js";
+import { MAX_SOFTIRQ_RUN } from "./limits.js";
+import { machine_state, throw_misuse, type MachineState } from "./machine.js";
+import { to_kworker, to_softirq } from "../handle/cast.js";
+
+/** What every context is at run time. */
+export abstract class Context {
+  readonly machine: MachineState;
+  abstract readonly name: string;
+  abstract readonly may_sleep: boolean;
+  constructor(machine: MachineState) {
+    this.machine = machine;
+  }
+}
+export class TaskContext extends Context {
+  readonly may_sleep = true;
+  readonly mm: Mm;
+  readonly pid: number;
+  /** a SIGKILL is pending */
+  killed = false;
+  get name(): string {
+    return `task ${this.pid}`;
+  }
+  constructor(machine: MachineState, mm: Mm) {
+    super(machine);
+    this.mm = mm;
+    this.pid = machine.next_pid++;
+  }
+}
+class KworkerContext extends Context {
+  readonly may_sleep = true;
+  readonly name = "kworker";
+  readonly mm = null;
+}
+class SoftirqRun extends Context {
+  readonly may_sleep = false;
+  readonly name = "softirq";
+  readonly mm = null;
+}
+
+function context_state(context: AnyContext, called: string): Context {
+  if (!(context instanceof Context) || !context.machine.alive) {
+    throw_misuse("not-a-handle", called, "no context of a running machine");
+  }
+  return context;
+}
+/** The machine of a context that need not be able to sleep. */
+export function machine_of(context: AnyContext, called: string): MachineState {
+  return context_state(context, called).machine;
+}
+/** The machine of the context, which must be one that may sleep now.  Models might_sleep(). */
+export function might_sleep(context: ProcessContext, called: string): MachineState {
+  const { machine, may_sleep, name } = context_state(context, called);
+  if (!may_sleep || machine.in_softirq > 0) {
+    throw_misuse("sleep-in-atomic", called, `${name}, while a softirq runs`);
+  }
+  return machine;
+}
+
+// --- deferred work --------------------------------------------------------------------------------------
+interface Queues {
+  readonly kworker: ProcessContext;
+  readonly softirq: SoftirqContext;
+  readonly irqs: Array<(softirq: SoftirqContext) => void>;
+  readonly works: Array<(kworker: ProcessContext) => void>;
+}
+const queues = new WeakMap<MachineState, Queues>();
+function queues_of(machine: MachineState): Queues {
+  let found = queues.get(machine);
+  if (!found) {
+    found = {
+      kworker: to_kworker(new KworkerContext(machine)),
+      softirq: to_softirq(new SoftirqRun(machine)),
+      irqs: [],
+      works: [],
+    };
+    queues.set(machine, found);
+  }
+  return found;
+}
+/** Something completed: `handler` runs in softirq context, at the next run_softirqs(). */
+export function raise_softirq(
+  machine: MachineState,
+  handler: (softirq: SoftirqContext) => void,
+): void {
+  queues_of(machine).irqs.push(handler);
+}
+/**
+ * Lets the devices complete what was submitted (ours): handlers run in softirq context, in the order of completion,
+ * until none is left.  Returns how many ran.
+ */
+export function run_softirqs(machine: Machine): number {
+  return run_softirqs_of(machine_state(machine));
+}
+export function run_softirqs_of(state: MachineState): number {
+  const { irqs, softirq } = queues_of(state);
+  let n = 0;
+  for (let handler = irqs.shift(); handler; handler = irqs.shift()) {
+    if (++n > MAX_SOFTIRQ_RUN) throw new RangeError(`more than ${MAX_SOFTIRQ_RUN} completions`);
+    state.in_softirq++;
+    try {
+      handler(softirq);
+    } finally {
+      state.in_softirq--;
+    }
+  }
+  return n;
+}
+/**
+ * Runs `work` later, where it may sleep.  A kworker has no mm, so nothing of `current` can be pinned there.
+ * Models schedule_work().
+ *
+ * @param context - any; it names the machine
+ */
+export function schedule_work(context: AnyContext, work: (kworker: ProcessContext) => void): void {
+  schedule_work_on(machine_of(context, "schedule_work()"), work);
+}
+export function schedule_work_on(
+  machine: MachineState,
+  work: (kworker: ProcessContext) => void,
+): void {
+  queues_of(machine).works.push(work);
+}
+/** Runs what was scheduled, until nothing is left, and the completions that it causes.  Models flush_workqueue(). */
+export function flush_work(machine: Machine): number {
+  const state = machine_state(machine);
+  const { works, kworker } = queues_of(state);
+  let n = 0;
+  run_softirqs_of(state);
+  for (let work = works.shift(); work; work = works.shift()) {
+    if (++n > MAX_SOFTIRQ_RUN) throw new RangeError(`more than ${MAX_SOFTIRQ_RUN} work items`);
+    work(kworker);
+    run_softirqs_of(state);
+  }
+  return n;
+}
+/** A SIGKILL: calls that wait or fault give up with EINTR or EAGAIN.  Models send_sig(SIGKILL, task, 1). */
+export function kill_task(task: Task): void {
+  task_state(task, "kill_task()").killed = true;
+}
+/** A task as the library sees it. */
+export function task_state(task: Task, called: string): TaskContext {
+  const context = context_state(task, called);
+  if (!(context instanceof TaskContext)) {
+    throw_misuse("not-a-handle", called, `${context.name} is no task: it has no address space`);
+  }
+  return context;
+}

@@ -1,0 +1,256 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/** One machine (ours): a range of the arena, its memory, counters and log.  `boot()` in boot.ts puts one together. */
+import { HANDLE_LOW_BITS, PAGE_HANDLE_SHIFT } from "../handle/tags.js";
+import { format_report, make_report, MisuseError, type MisuseReport } from "./misuse.js";
+import type { MisuseId } from "../handle/kinds.js";
+import {
+  foll_pin_acquired,
+  foll_pin_released,
+  folio_table,
+  FOLIO_HEAD,
+  free_folio_id,
+  page_flags,
+  page_mapcount,
+  page_ref,
+} from "./arena.js";
+import {
+  CHUNK_PAGES,
+  CHUNK_SHIFT,
+  MAX_DMESG,
+  MAX_PAGES,
+  PAGE_SIZE,
+  SECTION_PAGES,
+  SECTION_SHIFT,
+} from "./limits.js";
+import type { Machine } from "../handle/context.js";
+import type { Probe } from "./probe.js";
+
+/** Event counters of a machine, in pages unless said otherwise.  Those with a kernel name count as the kernel does. */
+export interface VmStat {
+  readonly nr_free_pages: number;
+  /** references taken with FOLL_PIN */
+  readonly nr_foll_pin_acquired: number;
+  readonly nr_foll_pin_released: number;
+  /** extents handed out by get_user_bvec(), split_user_bvec() and zero_user_bvec() (ours) */
+  readonly nr_user_bvec_acquired: number;
+  readonly nr_user_bvec_released: number;
+  /** page faults handled */
+  readonly pgfault: number;
+  /** huge pages allocated by a fault */
+  readonly thp_fault_alloc: number;
+  /** faults that wanted a huge page and got a small one */
+  readonly thp_fault_fallback: number;
+  /** pages that were found bad when freed and are lost (ours) */
+  readonly nr_bad_pages: number;
+}
+
+/** What the allocator of mm/ gives to the machine: freeing is reached from a put, which knows no allocator. */
+export interface PageAllocator {
+  free_pages: number;
+  alloc(order: number): number;
+  /** the last reference went: `pfn` is the head */
+  free(pfn: number): void;
+}
+
+/** The machine as the library sees it. */
+export class MachineState {
+  /** first page frame number */
+  readonly base: number;
+  readonly nr_pages: number;
+  readonly panic_on_warn: boolean;
+  alive = true;
+  /** debug mode, or nobody */
+  probe: Probe | null = null;
+  allocator!: PageAllocator;
+  zero_pfn = 0;
+  /** head of the huge zero folio, 0 before its first use */
+  huge_zero_pfn = 0;
+  nr_user_bvec_acquired = 0;
+  nr_user_bvec_released = 0;
+  pgfault = 0;
+  thp_fault_alloc = 0;
+  thp_fault_fallback = 0;
+  nr_bad_pages = 0;
+  /** depth of softirqs running: nothing may sleep */
+  in_softirq = 0;
+  readonly reports: MisuseReport[] = [];
+  readonly log: string[] = [];
+  readonly #warned = new Set<string>();
+  readonly #chunks: Array<Uint8Array | undefined> = [];
+  /** runs at shutdown, before the memory goes */
+  readonly at_exit: Array<() => void> = [];
+  next_pid = 1;
+
+  constructor(base: number, nr_pages: number, panic_on_warn: boolean) {
+    this.base = base;
+    this.nr_pages = nr_pages;
+    this.panic_on_warn = panic_on_warn;
+  }
+
+  /** The host memory that holds page `pfn`; folios never straddle two of these. */
+  chunk(pfn: number): Uint8Array {
+    const index = (pfn - this.base) >>> CHUNK_SHIFT;
+    const chunk = this.#chunks[index];
+    if (chunk) return chunk;
+    const pages = Math.min(CHUNK_PAGES, this.nr_pages - index * CHUNK_PAGES);
+    return (this.#chunks[index] = new Uint8Array(pages * PAGE_SIZE));
+  }
+  /** Where page `pfn` begins in its chunk. */
+  chunk_offset(pfn: number): number {
+    return ((pfn - this.base) & (CHUNK_PAGES - 1)) * PAGE_SIZE;
+  }
+
+  printk(line: string): void {
+    if (this.log.length >= MAX_DMESG) this.log.shift();
+    this.log.push(line);
+  }
+  WARN_ONCE(line: string): void {
+    if (this.#warned.has(line)) return;
+    this.#warned.add(line);
+    this.printk(`WARNING: ${line}`);
+  }
+  drop_memory(): void {
+    this.#chunks.length = 0;
+  }
+  [Symbol.dispose](): void {
+    release_machine(this);
+  }
+}
+
+// --- which machine a page belongs to -------------------------------------------------------------------
+const sections: Array<MachineState | undefined> = new Array<MachineState | undefined>(
+  MAX_PAGES >> SECTION_SHIFT,
+).fill(undefined);
+let next_section = 1; // section 0 stays empty: handle 0 is NULL
+
+/** The running machine that owns the page, or undefined. */
+export function machine_of_pfn(pfn: number): MachineState | undefined {
+  const machine = sections[pfn >>> SECTION_SHIFT];
+  return machine && pfn - machine.base < machine.nr_pages ? machine : undefined;
+}
+
+/** Claims a range of the arena; addresses of machines that are gone are used again as late as possible. */
+export function claim_machine(nr_pages: number, panic_on_warn: boolean): MachineState {
+  const wanted = Math.ceil(nr_pages / SECTION_PAGES);
+  for (let tries = 0; tries < 2; tries++) {
+    for (let first = next_section; first + wanted <= sections.length; first++) {
+      let n = 0;
+      while (n < wanted && sections[first + n] === undefined) n++;
+      if (n < wanted) {
+        first += n;
+        continue;
+      }
+      const machine = new MachineState(first * SECTION_PAGES, nr_pages, panic_on_warn);
+      sections.fill(machine, first, first + wanted);
+      next_section = first + wanted;
+      return machine;
+    }
+    next_section = 1;
+  }
+  throw new RangeError(
+    `no room for a machine of ${nr_pages} pages: the running machines use most of ${MAX_PAGES} pages; shut some down`,
+  );
+}
+
+/** Ends a machine: its handles are no handles any more, its memory is gone.  Idempotent. */
+export function release_machine(machine: MachineState): void {
+  if (!machine.alive) return;
+  for (const exit of machine.at_exit.splice(0)) exit();
+  machine.alive = false;
+  const { base, nr_pages } = machine;
+  for (let pfn = base; pfn < base + nr_pages; pfn++) {
+    const v = page_ref[pfn]!;
+    if (v < 0 && folio_table[(~v << 2) + FOLIO_HEAD] === pfn) free_folio_id(~v);
+  }
+  page_ref.fill(0, base, base + nr_pages);
+  page_flags.fill(0, base, base + nr_pages);
+  page_mapcount.fill(0, base, base + nr_pages);
+  const first = base >>> SECTION_SHIFT;
+  const last = first + Math.ceil(nr_pages / SECTION_PAGES);
+  foll_pin_acquired.fill(0, first, last);
+  foll_pin_released.fill(0, first, last);
+  sections.fill(undefined, first, last);
+  machine.drop_memory();
+}
+
+// --- what a user sees of it ----------------------------------------------------------------------------
+/** Opens a machine; one that was shut down is refused. */
+export function machine_state(machine: Machine): MachineState {
+  if (!(machine instanceof MachineState) || !machine.alive) {
+    throw new MisuseError(
+      make_report("not-a-handle", "a machine was used", "no running machine", []),
+    );
+  }
+  return machine;
+}
+function sum(column: Float64Array, machine: MachineState): number {
+  const first = machine.base >>> SECTION_SHIFT;
+  const last = first + Math.ceil(machine.nr_pages / SECTION_PAGES);
+  let total = 0;
+  for (let section = first; section < last; section++) total += column[section]!;
+  return total;
+}
+/**
+ * The counters of `/proc/vmstat` that concern pins, and ours beside them.
+ *
+ * @example
+ * const before = vmstat(machine).nr_foll_pin_acquired;
+ */
+export function vmstat(machine: Machine): VmStat {
+  const m = machine_state(machine);
+  return {
+    nr_free_pages: m.allocator.free_pages,
+    nr_foll_pin_acquired: sum(foll_pin_acquired, m),
+    nr_foll_pin_released: sum(foll_pin_released, m),
+    nr_user_bvec_acquired: m.nr_user_bvec_acquired,
+    nr_user_bvec_released: m.nr_user_bvec_released,
+    pgfault: m.pgfault,
+    thp_fault_alloc: m.thp_fault_alloc,
+    thp_fault_fallback: m.thp_fault_fallback,
+    nr_bad_pages: m.nr_bad_pages,
+  };
+}
+/** What the machine logged: warnings and bad pages, oldest first, the last 1000 lines. */
+export function dmesg(machine: Machine): readonly string[] {
+  return machine_state(machine).log;
+}
+/** Misuse that was recorded; only a machine with `panic_on_warn: false` goes on after one. */
+export function misuse_reports(machine: Machine): readonly MisuseReport[] {
+  return machine_state(machine).reports;
+}
+
+// --- misuse that needs no debug mode to be seen ----------------------------------------------------------
+/** The page address in a handle, without its low bits and serial number. */
+export function handle_pfn(handle: number): number {
+  return handle >>> PAGE_HANDLE_SHIFT;
+}
+/** The machine of a handle, which must be one. */
+export function machine_of_handle(handle: number, called: string): MachineState {
+  const machine = typeof handle === "number" ? machine_of_pfn(handle_pfn(handle)) : undefined;
+  const low = handle & HANDLE_LOW_BITS;
+  if (machine === undefined || low > 3 || (low !== 0 && machine.probe === null) || handle < 0) {
+    throw new MisuseError(make_report("not-a-handle", called, describe_value(handle), []));
+  }
+  return machine;
+}
+function describe_value(value: unknown): string {
+  if (typeof value === "number") {
+    return Number.isInteger(value) && value >= 0 ? `0x${value.toString(16)}` : String(value);
+  }
+  return value === null ? "null" : typeof value;
+}
+/** Throws the report, in every mode: going on is not possible. */
+export function throw_misuse(
+  id: MisuseId,
+  called: string,
+  handle: string,
+  facts: readonly string[] = [],
+): never {
+  throw new MisuseError(make_report(id, called, handle, facts));
+}
+/** Throws the report, or records it on a machine that goes on. */
+export function warn_misuse(machine: MachineState, report: MisuseReport): void {
+  if (machine.panic_on_warn) throw new MisuseError(report);
+  machine.reports.push(report);
+  machine.printk(format_report(report));
+}

@@ -1,0 +1,80 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/**
+ * Scopes for handles that are numbers, which `using` does not take.  Models __free() and no_free_ptr() of
+ * linux/cleanup.h.
+ */
+import { IS_ERR, type Errno } from "../handle/errno.js";
+import type {
+  BorrowedFolio,
+  BorrowedPage,
+  LentUserPage,
+  OwnedUserPage,
+  Page,
+} from "../handle/page.js";
+import { throw_misuse } from "../machine/machine.js";
+
+/** What a scope shows of the handle it owns: usable, not releasable. */
+export type LentOf<H> =
+  H extends OwnedUserPage<infer D, infer T>
+    ? LentUserPage<D, T>
+    : H extends Page
+      ? BorrowedPage
+      : BorrowedFolio;
+/** Owns a handle until the end of the block. */
+export interface Scope<H> extends Disposable {
+  /** the handle, lent */
+  readonly page: LentOf<H>;
+  /** moves the handle out; no_free_ptr() calls it */
+  take(): H;
+}
+
+class ScopeOf<H> {
+  #handle: H | null;
+  readonly #free: (handle: H) => void;
+  constructor(free: (handle: H) => void, handle: H) {
+    this.#free = free;
+    this.#handle = handle;
+  }
+  get page(): H {
+    return this.#held(".page");
+  }
+  take(): H {
+    const handle = this.#held("no_free_ptr()");
+    this.#handle = null;
+    return handle;
+  }
+  #held(called: string): H {
+    if (this.#handle === null) {
+      throw_misuse("use-after-release", called, "scope", ["ended     moved out or released"]);
+    }
+    return this.#handle;
+  }
+  [Symbol.dispose](): void {
+    const handle = this.#handle;
+    this.#handle = null;
+    if (handle !== null) this.#free(handle);
+  }
+}
+/**
+ * Gives a page, pin or folio to the block: what was not moved out by no_free_ptr() is released at its end.  Pass the
+ * acquiring call itself, so that no other name for the handle exists.  Models `p __free(put_page) = alloc_page()`.
+ *
+ * @param free - the function that releases this kind: put_page, put_user_page, folio_put
+ * @param handle - the handle, or the error, which is returned as it is
+ * @example
+ * using zero = __free(put_page, alloc_page(current));
+ * if (IS_ERR(zero)) return zero;
+ * console.log(page_ref_count(zero.page));
+ */
+export function __free<P, H extends P | Errno>(
+  free: (handle: P) => void,
+  handle: H,
+): Scope<Exclude<H, Errno>> | Extract<H, Errno> {
+  if (IS_ERR(handle)) return handle;
+  const scope: Disposable = new ScopeOf<P>(free, handle as P & H);
+  return scope as Scope<Exclude<H, Errno>>;
+}
+/** Moves the handle out of its scope: the caller owns it.  Models no_free_ptr(). */
+export function no_free_ptr<H>(scope: Scope<H>): H {
+  return scope.take();
+}

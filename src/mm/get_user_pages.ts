@@ -1,0 +1,124 @@
+/**
+ * Unconverted code: plain references in an array of the caller's, and C's results.  A negative number is -errno, a short
+ * count is a short count, and nothing is tracked but the kind.  Models the get_user_pages() family of mm/gup.c.
+ */
+import { raw_flags, to_page } from "../handle/cast.js";
+import type { UserAddr } from "../handle/addr.js";
+import type { LockedMm, ProcessContext, Task } from "../handle/context.js";
+import { errno_code } from "../handle/errno.js";
+import type { FastGetFlags, GetFlags, GupFlagBits } from "../handle/gup_flags.js";
+import type { BorrowedPage, Page } from "../handle/page.js";
+import { might_sleep } from "../machine/context.js";
+import { PAGE_SIZE } from "../machine/limits.js";
+import { GUP_BATCH, gup_pages, gup_walk, set_folio_dirty } from "./gup.js";
+import { FOLL, illegal_flags } from "./gup_flags.js";
+import { used_pfn } from "./page.js";
+import {
+  current_caller,
+  locked_caller,
+  refuse_range,
+  walk_of,
+  type GupCaller,
+} from "./pin_user_pages.js";
+import { ref_sub } from "./page_ref.js";
+
+const EINVAL = -22;
+
+function get_pages(
+  caller: GupCaller,
+  start: number,
+  nr: number,
+  gup_flags: GetFlags | GupFlagBits | 0,
+  pages: Page[] | null,
+  by: string,
+): number {
+  const { machine } = caller.mm;
+  const bits = raw_flags(gup_flags);
+  let why = illegal_flags(bits, FOLL.GET, caller.fast);
+  if (pages === null && bits & FOLL.GET) why = "FOLL_GET needs an array for the pages";
+  if (why !== null) {
+    machine.WARN_ONCE(`${by}: ${why}`);
+    return EINVAL;
+  }
+  const refused = refuse_range(start, nr, caller.fast);
+  if (refused) return errno_code(refused);
+  const walk = walk_of(caller, bits | FOLL.GET | FOLL.TOUCH);
+  const { probe } = machine;
+  const site = probe?.site();
+  const first = start - (start % PAGE_SIZE);
+  let done = 0;
+  while (done < nr) {
+    const want = Math.min(nr - done, GUP_BATCH);
+    const got = gup_walk(walk, first + done * PAGE_SIZE, want);
+    if (got < 0) return done || got;
+    for (let i = 0; i < got; i++) {
+      const addr = gup_pages[i]!;
+      // Without an array the pages are only faulted in.
+      if (pages === null) ref_sub(addr >>> 6, 1);
+      else pages[done + i] = to_page(probe ? probe.acquired("page", addr, by, site!) : addr);
+    }
+    done += got;
+    if (got < want) break;
+  }
+  return done;
+}
+/**
+ * Takes plain references on user pages.  Models get_user_pages(), since Linux 6.5 without the vmas.
+ * The caller owns `pages[0]` to `pages[n - 1]`: put_page() each.
+ *
+ * @param gup_flags - FOLL_WRITE if they will be written; 0 for none
+ * @param pages - receives the pages; null only faults them in
+ * @returns how many, which may be fewer than asked; or -errno when there is none
+ */
+export function get_user_pages(
+  lock: LockedMm,
+  start: UserAddr,
+  nr_pages: number,
+  gup_flags: GetFlags | 0,
+  pages: Page[] | null,
+): number {
+  const by = "get_user_pages()";
+  return get_pages(locked_caller(lock, by), start, nr_pages, gup_flags, pages, by);
+}
+/** get_user_pages() of another address space.  Models get_user_pages_remote(), locked == NULL. */
+export function get_user_pages_remote(
+  lock: LockedMm,
+  start: UserAddr,
+  nr_pages: number,
+  gup_flags: GetFlags | 0,
+  pages: Page[] | null,
+): number {
+  const by = "get_user_pages_remote()";
+  return get_pages(locked_caller(lock, by), start, nr_pages, gup_flags, pages, by);
+}
+/** get_user_pages() that takes the lock itself.  Models get_user_pages_unlocked(), with its order of arguments. */
+export function get_user_pages_unlocked(
+  current: Task,
+  start: UserAddr,
+  nr_pages: number,
+  pages: Page[] | null,
+  gup_flags: GetFlags | 0,
+): number {
+  const by = "get_user_pages_unlocked()";
+  return get_pages(current_caller(current, by, false), start, nr_pages, gup_flags, pages, by);
+}
+/** get_user_pages() without the lock, as far as pages are present.  Models get_user_pages_fast(). */
+export function get_user_pages_fast(
+  current: Task,
+  start: UserAddr,
+  nr_pages: number,
+  gup_flags: FastGetFlags | 0,
+  pages: Page[],
+): number {
+  const by = "get_user_pages_fast()";
+  return get_pages(current_caller(current, by, true), start, nr_pages, gup_flags, pages, by);
+}
+/**
+ * Marks the folio of a page dirty, under its lock.  Models set_page_dirty_lock().
+ *
+ * @param current - may sleep
+ */
+export function set_page_dirty_lock(page: BorrowedPage, current: ProcessContext): void {
+  might_sleep(current, "set_page_dirty_lock()");
+  set_folio_dirty(used_pfn(page, "set_page_dirty_lock()"));
+}

@@ -1,0 +1,101 @@
+/**
+ * The walk behind get_user_bvec() (ours): like gup_walk(), but it takes one reference for each contiguous run inside one
+ * folio instead of one per page.
+ */
+import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
+import {
+  foll_pin_acquired,
+  folio_table as folio_table_,
+  FOLIO_ORDER,
+  page_ref as page_ref_,
+  page_tables as page_tables_,
+} from "../machine/arena.js";
+import { GUP_PIN_COUNTING_BIAS, PAGE_SIZE, PMD_SIZE, SECTION_SHIFT } from "../machine/limits.js";
+import { check_vma_flags, gup_slow, is_countable, must_unshare, type Walk } from "./gup.js";
+import { FOLL } from "./gup_flags.js";
+import { pages_of } from "./user_pages.js";
+import { is_zero_pfn, pin_add_uncounted, ref_count } from "./page_ref.js";
+import {
+  _PAGE_PRESENT,
+  _PAGE_PSE,
+  _PAGE_RW,
+  pmd_number,
+  pmd_slot,
+  pte_index,
+  PTE_FLAGS,
+} from "./pgtable.js";
+
+const tables = page_tables_;
+const ref = page_ref_;
+const fol = folio_table_;
+
+const EAGAIN = -11;
+const ENOMEM = -12;
+const REF_MAX = 0x7fffffff - GUP_PIN_COUNTING_BIAS;
+
+/**
+ * Pins `len` bytes from `addr` and appends page, offset and length of each extent to `extents`.  0, or -errno; the
+ * extents appended before an error are pinned, the caller puts them back.
+ */
+export function gup_bvec(walk: Walk, addr: number, len: number, extents: number[]): number {
+  const { mm, flags } = walk;
+  const want = flags & FOLL.WRITE ? _PAGE_PRESENT | _PAGE_RW : _PAGE_PRESENT;
+  mm.has_pinned = true;
+  let next = 0; // the page that would extend the last extent
+  let folio = ALONE; // and its entry in the page column
+  for (let at = addr, end = addr + len; at < end;) {
+    const pmd = pmd_number(at);
+    const index = pte_index(at, pmd);
+    const slot = pmd_slot(mm.pgd, pmd);
+    const entry = slot === 0 ? 0 : tables[slot]!;
+    const huge = (entry & _PAGE_PSE) !== 0;
+    const pte = huge || entry === 0 ? entry : tables[((entry >>> 6) << 9) + index]!;
+    const ready =
+      (pte & want) === want && ((pte & _PAGE_RW) !== 0 || !must_unshare(pte, flags, null));
+    let page = (pte & ~PTE_FLAGS) + (huge ? index << PAGE_HANDLE_SHIFT : 0);
+    let room = PAGE_SIZE - (at % PAGE_SIZE);
+    if (!ready) {
+      page = slow(walk, at);
+      if (page < 0) return page;
+    } else if (huge) room = PMD_SIZE - (at - pmd * PMD_SIZE);
+    if (room > end - at) room = end - at;
+    const pfn = page >>> PAGE_HANDLE_SHIFT;
+    if (page === next && ref[pfn] === folio) {
+      extents[extents.length - 1] = extents[extents.length - 1]! + room;
+    } else {
+      if (!grab(pfn)) return ENOMEM;
+      extents.push(page, at % PAGE_SIZE, room);
+      folio = extendable(pfn);
+    }
+    at += room;
+    next = page + (pages_of(at - room, room) << PAGE_HANDLE_SHIFT);
+  }
+  return 0;
+}
+/** No entry of the page column. */
+const ALONE: number = -(2 ** 31);
+/** Only a page of a large folio can be followed by another of the same folio: its entry in the page column, else ALONE. */
+function extendable(pfn: number): number {
+  const r = ref[pfn]!;
+  return r < 0 && fol[(~r << 2) + FOLIO_ORDER]! > 0 ? r : ALONE;
+}
+/** One pin on the folio of this page, unless its count is not above 0. */
+function grab(pfn: number): boolean {
+  const r = ref[pfn]!;
+  const section = pfn >>> SECTION_SHIFT;
+  if (r > 0 && r < REF_MAX) ref[pfn] = r + GUP_PIN_COUNTING_BIAS;
+  else {
+    if (is_zero_pfn(pfn)) return true;
+    if (!is_countable(pfn, ref_count(pfn))) return false;
+    pin_add_uncounted(pfn, 1);
+  }
+  foll_pin_acquired[section] = foll_pin_acquired[section]! + 1;
+  return true;
+}
+function slow(walk: Walk, addr: number): number {
+  const { mm, flags } = walk;
+  if (walk.killed) return EAGAIN;
+  const vma = mm.vma_at(addr);
+  const refused = check_vma_flags(vma, flags);
+  return refused !== 0 ? refused : gup_slow(mm, vma!, addr, flags);
+}

@@ -1,0 +1,152 @@
+/** Page faults and the entries they install.  Models mm/memory.c. */
+import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
+import {
+  page_flags,
+  page_mapcount,
+  page_ref,
+  page_tables as tables,
+  PG_anon,
+  PG_anon_exclusive,
+} from "../machine/arena.js";
+import { PAGE_SIZE } from "../machine/limits.js";
+import { bytes_to_read, bytes_to_write, clear_pages } from "./page_alloc.js";
+import {
+  do_huge_pmd_anonymous_page,
+  do_huge_pmd_wp_page,
+  VM_FAULT_FALLBACK,
+} from "./huge_memory.js";
+import type { MmState, Vma } from "./mm_types.js";
+import { VM_SHARED, VM_WRITE } from "./mm_types.js";
+import { is_zero_pfn, ref_add, ref_count, ref_sub } from "./page_ref.js";
+import {
+  _PAGE_PRESENT,
+  _PAGE_PSE,
+  _PAGE_RW,
+  pmd_alloc,
+  pmd_number,
+  pte_index,
+  table_below,
+} from "./pgtable.js";
+
+export const VM_FAULT_OOM = 1;
+export const VM_FAULT_SIGBUS = 2;
+
+export const FAULT_FLAG_WRITE = 1;
+/** Give this address space an exclusive page, still mapped read-only. */
+export const FAULT_FLAG_UNSHARE = 2;
+
+/**
+ * Makes the page at `addr` present, and writable if asked; the mapping allows it.
+ * 0, VM_FAULT_OOM or VM_FAULT_SIGBUS.
+ */
+export function handle_mm_fault(mm: MmState, vma: Vma, addr: number, flags: number): number {
+  mm.machine.pgfault++;
+  const pmd = pmd_number(addr);
+  const slot = pmd_alloc(mm.pgd, pmd);
+  let entry = tables[slot]!;
+  if (entry === 0 && vma.is_anonymous) {
+    const fault = do_huge_pmd_anonymous_page(mm, vma, slot, pmd, (flags & FAULT_FLAG_WRITE) !== 0);
+    if (fault !== VM_FAULT_FALLBACK) return fault;
+  }
+  if (entry & _PAGE_PSE) {
+    if (flags === 0 || entry & _PAGE_RW) return 0;
+    const fault = do_huge_pmd_wp_page(mm, vma, slot, flags);
+    if (fault !== VM_FAULT_FALLBACK) return fault;
+    entry = tables[slot]!;
+  }
+  const at = (table_below(slot) << 9) + pte_index(addr, pmd);
+  const pte = tables[at]!;
+  if (pte === 0) {
+    return vma.is_anonymous
+      ? do_anonymous_page(mm, vma, at, flags)
+      : do_file_fault(mm, vma, addr, at, flags);
+  }
+  if (flags === 0 || pte & _PAGE_RW) return 0;
+  return do_wp_page(mm, vma, at, pte, flags);
+}
+
+function do_anonymous_page(mm: MmState, vma: Vma, at: number, flags: number): number {
+  if (flags === 0) {
+    tables[at] = (mm.machine.zero_pfn << PAGE_HANDLE_SHIFT) | _PAGE_PRESENT;
+    return 0;
+  }
+  const pfn = alloc_zeroed_page(mm);
+  if (pfn === 0) return VM_FAULT_OOM;
+  map_anon(vma, at, pfn, flags);
+  return 0;
+}
+function alloc_zeroed_page(mm: MmState): number {
+  const { machine } = mm;
+  const pfn = machine.allocator.alloc(0);
+  if (pfn !== 0) clear_pages(machine, pfn, 1);
+  return pfn;
+}
+/** Maps a fresh page; the reference that it came with becomes the entry's. */
+function map_anon(vma: Vma, at: number, pfn: number, flags: number): void {
+  page_flags[pfn] = page_flags[pfn]! | PG_anon | PG_anon_exclusive;
+  page_mapcount[pfn] = 1;
+  const writable = flags & FAULT_FLAG_WRITE && vma.flags & VM_WRITE ? _PAGE_RW : 0;
+  tables[at] = (pfn << PAGE_HANDLE_SHIFT) | _PAGE_PRESENT | writable;
+}
+
+function do_file_fault(mm: MmState, vma: Vma, addr: number, at: number, flags: number): number {
+  const file = vma.file!;
+  const index = vma.pgoff(addr);
+  if (index >= file.nr_pages) return VM_FAULT_SIGBUS;
+  const pfn = file.page(index);
+  if (pfn === 0) return VM_FAULT_OOM;
+  if ((vma.flags & VM_SHARED) === 0 && flags !== 0) return copy_page(mm, vma, at, pfn, flags);
+  ref_add(pfn, 1);
+  page_mapcount[pfn] = page_mapcount[pfn]! + 1;
+  tables[at] =
+    (pfn << PAGE_HANDLE_SHIFT) | _PAGE_PRESENT | (flags & FAULT_FLAG_WRITE ? _PAGE_RW : 0);
+  return 0;
+}
+
+/** A write, or an unshare, of a page that is present and read-only. */
+function do_wp_page(mm: MmState, vma: Vma, at: number, pte: number, flags: number): number {
+  const pfn = pte >>> PAGE_HANDLE_SHIFT;
+  const writable = flags & FAULT_FLAG_WRITE && vma.flags & VM_WRITE ? _PAGE_RW : 0;
+  if (vma.flags & VM_SHARED) {
+    tables[at] = pte | writable;
+    return 0;
+  }
+  const page = page_flags[pfn]!;
+  if (page & PG_anon && (page & PG_anon_exclusive || ref_count(pfn) === 1)) {
+    page_flags[pfn] = page | PG_anon_exclusive;
+    tables[at] = pte | writable;
+    return 0;
+  }
+  const fault = copy_page(mm, vma, at, pfn, flags);
+  if (fault === 0 && !is_zero_pfn(pfn)) drop_mapping(pfn);
+  return fault;
+}
+function copy_page(mm: MmState, vma: Vma, at: number, from: number, flags: number): number {
+  const { machine } = mm;
+  if (is_zero_pfn(from)) {
+    const zeroed = alloc_zeroed_page(mm);
+    if (zeroed === 0) return VM_FAULT_OOM;
+    map_anon(vma, at, zeroed, flags);
+    return 0;
+  }
+  const pfn = machine.allocator.alloc(0);
+  if (pfn === 0) return VM_FAULT_OOM;
+  bytes_to_write(machine, pfn, 0, PAGE_SIZE).set(bytes_to_read(machine, from, 0, PAGE_SIZE));
+  map_anon(vma, at, pfn, flags);
+  return 0;
+}
+
+/** One entry less maps the page: its reference goes. */
+function drop_mapping(pfn: number): void {
+  page_mapcount[pfn] = page_mapcount[pfn]! - 1;
+  ref_sub(pfn, 1);
+}
+/** Removes one entry of the last level.  Models zap_pte_range(). */
+export function zap_pte(at: number): void {
+  const pte = tables[at]!;
+  if (pte === 0) return;
+  tables[at] = 0;
+  const pfn = pte >>> PAGE_HANDLE_SHIFT;
+  // A page that somebody put once too often is gone already; its entry must not take the next owner's reference.
+  if (!is_zero_pfn(pfn) && page_ref[pfn] !== 0 && page_mapcount[pfn]! > 0) drop_mapping(pfn);
+}

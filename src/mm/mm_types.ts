@@ -1,0 +1,137 @@
+/** An address space and its mappings.  Models struct mm_struct and struct vm_area_struct. */
+import { page_tables } from "../machine/arena.js";
+import { free_page_table, new_page_table } from "../machine/arena.js";
+import { type Context } from "../machine/context.js";
+import { PAGE_SIZE } from "../machine/limits.js";
+import { throw_misuse, type MachineState } from "../machine/machine.js";
+import type { Mm } from "../handle/context.js";
+import type { ShmemFile } from "./shmem.js";
+
+export const PROT_NONE = 0;
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+export const PROT_EXEC = 4;
+export const MAP_SHARED = 0x01;
+export const MAP_PRIVATE = 0x02;
+export const MAP_FIXED = 0x10;
+export const MAP_ANONYMOUS = 0x20;
+export const MAP_FIXED_NOREPLACE = 0x100000;
+export const MADV_DONTNEED = 4;
+export const MADV_FREE = 8;
+export const MADV_HUGEPAGE = 14;
+export const MADV_NOHUGEPAGE = 15;
+export const MADV_POPULATE_READ = 22;
+export const MADV_POPULATE_WRITE = 23;
+
+/** Bits of Vma.flags; the first three equal PROT_*. */
+export const VM_READ = 1;
+export const VM_WRITE = 2;
+export const VM_SHARED = 8;
+export const VM_IO = 16;
+export const VM_HUGEPAGE = 32;
+/** Could be made writable by mprotect(): not for shared mappings of what is read-only. */
+export const VM_MAYWRITE = 64;
+
+/** One mapping: [start, end), page-aligned. */
+export class Vma {
+  start: number;
+  end: number;
+  flags: number;
+  readonly file: ShmemFile | null;
+  /** bytes into the file at which `start` lies */
+  offset: number;
+  constructor(start: number, end: number, flags: number, file: ShmemFile | null, offset: number) {
+    this.start = start;
+    this.end = end;
+    this.flags = flags;
+    this.file = file;
+    this.offset = offset;
+  }
+  /** Private and writable, perhaps later: its pages are copied before they are written. */
+  get is_cow(): boolean {
+    return (this.flags & (VM_SHARED | VM_MAYWRITE)) === VM_MAYWRITE;
+  }
+  get is_anonymous(): boolean {
+    return this.file === null;
+  }
+  /** Page index in the file of the page at `addr`. */
+  pgoff(addr: number): number {
+    return Math.floor((addr - this.start + this.offset) / PAGE_SIZE);
+  }
+  /** Cuts at `addr`: this one keeps the front, the rest is returned. */
+  split(addr: number): Vma {
+    const rest = new Vma(addr, this.end, this.flags, this.file, this.offset + addr - this.start);
+    this.end = addr;
+    return rest;
+  }
+}
+
+export class MmState {
+  readonly machine: MachineState;
+  /** page table of the top level */
+  readonly pgd: number;
+  /** by address, not overlapping */
+  readonly vmas: Vma[] = [];
+  /** who holds the mmap_lock for reading */
+  readonly readers: Context[] = [];
+  /** sticky: a page of this address space was pinned at some time (MMF_HAS_PINNED) */
+  has_pinned = false;
+  #hit: Vma | null = null;
+  alive = true;
+
+  constructor(machine: MachineState) {
+    this.machine = machine;
+    this.pgd = new_page_table();
+  }
+  /** The mapping that contains `addr`. */
+  vma_at(addr: number): Vma | null {
+    const hit = this.#hit;
+    if (hit && addr >= hit.start && addr < hit.end) return hit;
+    const vma = this.vmas[this.first_ending_after(addr)];
+    if (!vma || addr < vma.start) return null;
+    return (this.#hit = vma);
+  }
+  /** Index of the first mapping that ends above `addr`; vmas.length if none does.  Models find_vma(). */
+  first_ending_after(addr: number): number {
+    let low = 0;
+    let high = this.vmas.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.vmas[middle]!.end > addr) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+  insert(vma: Vma): void {
+    this.vmas.splice(this.first_ending_after(vma.start), 0, vma);
+  }
+  forget_hit(): void {
+    this.#hit = null;
+  }
+  /** The lock is taken for writing, for the duration of one call: nobody may hold it. */
+  assert_unlocked(called: string): void {
+    if (this.readers.length > 0) {
+      throw_misuse("lock-recursion", called, `mmap_lock held by ${this.readers[0]!.name}`);
+    }
+  }
+  free_tables(): void {
+    free_below(this.pgd, 3);
+  }
+}
+function free_below(table: number, level: number): void {
+  if (level > 0) {
+    for (let i = table << 9; i < (table + 1) << 9; i++) {
+      const entry = page_tables[i]!;
+      if (entry !== 0) free_below(entry >>> 6, level - 1);
+    }
+  }
+  free_page_table(table);
+}
+
+/** An address space as the library sees it. */
+export function mm_state(mm: Mm, called: string): MmState {
+  if (!(mm instanceof MmState) || !mm.alive || !mm.machine.alive) {
+    throw_misuse("not-a-handle", called, "no address space of a running task");
+  }
+  return mm;
+}

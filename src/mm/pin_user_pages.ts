@@ -1,0 +1,211 @@
+/** Pinning user pages, a handle each: the pin_user_pages() family with typed results.  Models mm/gup.c. */
+import { raw_flags, to_user_page } from "../handle/cast.js";
+import type { LockedMm, Task } from "../handle/context.js";
+import type { UserAddr } from "../handle/addr.js";
+import { ERR_PTR, type GupError } from "../handle/errno.js";
+import type {
+  FastPinFlag,
+  FastPinFlags,
+  GupFlagBits,
+  GupFlags,
+  PinFlag,
+  PinFlags,
+  TermOf,
+} from "../handle/gup_flags.js";
+import type { Dir, OwnedUserPage, PinResult } from "../handle/page.js";
+import { might_sleep, task_state, TaskContext, type Context } from "../machine/context.js";
+import { PAGE_SIZE, TASK_SIZE } from "../machine/limits.js";
+import type { Facts } from "../machine/probe.js";
+import { GUP_BATCH, gup_error, gup_pages, gup_walk, type Walk } from "./gup.js";
+import { FOLL, illegal_flags } from "./gup_flags.js";
+import { assert_not_recursive, locked_mm } from "./mmap_lock.js";
+import { mm_state, type MmState } from "./mm_types.js";
+import { pin_result, UserPages } from "./user_pages.js";
+
+/** How one call walks: which mm, on whose behalf, by which rules. */
+export interface GupCaller {
+  readonly mm: MmState;
+  readonly context: Context;
+  readonly fast: boolean;
+}
+/** With the mmap_lock held by the caller. */
+export function locked_caller(lock: LockedMm, called: string): GupCaller {
+  return { ...locked_mm(lock, called), fast: false };
+}
+/** Without it: the call takes it itself. */
+export function current_caller(current: Task, called: string, fast: boolean): GupCaller {
+  might_sleep(current, called);
+  const context = task_state(current, called);
+  const mm = mm_state(context.mm, called);
+  assert_not_recursive(mm, context, called);
+  return { mm, context, fast };
+}
+export function walk_of({ mm, context, fast }: GupCaller, flags: number): Walk {
+  return { mm, flags, fast, killed: context instanceof TaskContext && context.killed };
+}
+const dir_flag = (dir: Dir): number => (dir === "dest" ? FOLL.WRITE : 0);
+
+/** The common refusals of a range, before anything is walked; null when it may be walked. */
+export function refuse_range(start: number, nr: number, fast: boolean): GupError | null {
+  if (!Number.isSafeInteger(nr) || nr < 0) return ERR_PTR("EINVAL", `${nr} pages`);
+  if (!Number.isSafeInteger(start) || start < 0) {
+    return ERR_PTR("EFAULT", `${start} is no user address`);
+  }
+  if (!fast) return null;
+  if (!Number.isSafeInteger(start + nr * PAGE_SIZE)) {
+    return ERR_PTR("EOVERFLOW", "the range wraps around the address space");
+  }
+  return start + nr * PAGE_SIZE > TASK_SIZE ? gup_error(-14, start) : null;
+}
+
+/** Pins into `pages`; the error that ended it, if fewer than `nr` were pinned. */
+function pin_into(
+  pages: UserPages,
+  caller: GupCaller,
+  start: number,
+  nr: number,
+  flags: number,
+  by: string,
+  facts: Facts,
+): GupError | null {
+  const walk = walk_of(caller, flags);
+  const { probe } = caller.mm.machine;
+  const site = probe?.site();
+  for (let done = 0; done < nr;) {
+    const want = Math.min(nr - done, GUP_BATCH);
+    const got = gup_walk(walk, start + done * PAGE_SIZE, want);
+    if (got < 0) return gup_error(got, start + done * PAGE_SIZE);
+    for (let i = 0; i < got; i++) {
+      const addr = gup_pages[i]!;
+      pages.push(to_user_page(probe ? probe.acquired("user_page", addr, by, site!, facts) : addr));
+    }
+    done += got;
+    if (got < want) return gup_error(-14, start + done * PAGE_SIZE);
+  }
+  return null;
+}
+/** All calls of the family: `flags` are the caller's. */
+export function pin_pages<D extends Dir, F extends PinFlag>(
+  caller: GupCaller,
+  start: number,
+  nr: number,
+  dir: D,
+  flags: GupFlags<F> | GupFlagBits | undefined,
+  by: string,
+  owner?: object,
+): PinResult<D, TermOf<F>> {
+  const bits = flags === undefined ? 0 : raw_flags(flags);
+  const pages = new UserPages();
+  const why = illegal_flags(bits, FOLL.PIN, caller.fast);
+  if (why !== null) {
+    caller.mm.machine.WARN_ONCE(`${by}: ${why}`);
+    // Linux 6.12 answers 0 here and not -EINVAL, except in the *_fast() calls.
+    const error = caller.fast ? (ERR_PTR("EINVAL", why) as GupError) : null;
+    return pin_result(pages, Math.max(nr, 1), error);
+  }
+  const refused = refuse_range(start, nr, caller.fast);
+  if (refused) return refused;
+  const first = start - (start % PAGE_SIZE);
+  const error = pin_into(pages, caller, first, nr, bits | dir_flag(dir) | FOLL.PIN, by, {
+    dest: dir === "dest",
+    ...(owner && { owner }),
+  });
+  return pin_result(pages, nr, error);
+}
+
+/**
+ * Pins user pages of the address space whose lock is held.  Models pin_user_pages().
+ * The caller owns what it gets: put_user_pages(), or the end of a `using` block.
+ *
+ * @param lock - the mmap_lock, of the current task or another
+ * @param start - rounded down to a page
+ * @param nr_pages - pages, 0 and more
+ * @param dir - 'dest' if the pages will be written (FOLL_WRITE)
+ * @param flags - FOLL_LONGTERM, FOLL_FORCE …
+ * @returns all pages; a ShortPin when an error came after the first; EFAULT where nothing can be accessed that way,
+ *   ENOMEM without memory or for a count that overflowed, EINTR after a SIGKILL, EINVAL for a bad number.  Illegal
+ *   flags warn and give an empty ShortPin, as Linux 6.12 answers 0.
+ * @example
+ * using lock = mmap_read_lock(current, current.mm);
+ * using pages = all_or_none(pin_user_pages(lock, buf, 4, ITER_DEST));
+ */
+export function pin_user_pages<D extends Dir, F extends PinFlag = never>(
+  lock: LockedMm,
+  start: UserAddr,
+  nr_pages: number,
+  dir: D,
+  flags?: PinFlags<F>,
+): PinResult<D, TermOf<F>> {
+  const by = "pin_user_pages()";
+  return pin_pages(locked_caller(lock, by), start, nr_pages, dir, flags, by);
+}
+/** pin_user_pages() of an address space that need not be the current one.  Models pin_user_pages_remote(), locked == NULL. */
+export function pin_user_pages_remote<D extends Dir, F extends PinFlag = never>(
+  lock: LockedMm,
+  start: UserAddr,
+  nr_pages: number,
+  dir: D,
+  flags?: PinFlags<F>,
+): PinResult<D, TermOf<F>> {
+  const by = "pin_user_pages_remote()";
+  return pin_pages(locked_caller(lock, by), start, nr_pages, dir, flags, by);
+}
+/** pin_user_pages() that takes the lock itself.  Models pin_user_pages_unlocked(). */
+export function pin_user_pages_unlocked<D extends Dir, F extends PinFlag = never>(
+  current: Task,
+  start: UserAddr,
+  nr_pages: number,
+  dir: D,
+  flags?: PinFlags<F>,
+): PinResult<D, TermOf<F>> {
+  const by = "pin_user_pages_unlocked()";
+  return pin_pages(current_caller(current, by, false), start, nr_pages, dir, flags, by);
+}
+/**
+ * pin_user_pages() without the lock, as far as pages are present.  Models pin_user_pages_fast().
+ *
+ * @returns as pin_user_pages(); EINVAL for illegal flags, EAGAIN instead of EINTR, EFAULT beyond TASK_SIZE
+ * @example
+ * const pages = pin_user_pages_fast(current, buf, 8, ITER_SOURCE);
+ * if (IS_ERR(pages)) return pages;
+ * if (IS_SHORT(pages)) put_user_pages(pages.partial);
+ * else put_user_pages(pages);
+ */
+export function pin_user_pages_fast<D extends Dir, F extends FastPinFlag = never>(
+  current: Task,
+  start: UserAddr,
+  nr_pages: number,
+  dir: D,
+  flags?: FastPinFlags<F>,
+): PinResult<D, TermOf<F>> {
+  const by = "pin_user_pages_fast()";
+  return pin_pages(current_caller(current, by, true), start, nr_pages, dir, flags, by);
+}
+/**
+ * Pins the page at one address (ours; C asks for one page of many).
+ * The caller owns one pin: put_user_page().
+ *
+ * @param addr - anywhere in the page
+ * @param dir - 'dest' if the page will be written
+ * @returns errors as pin_user_pages_fast()
+ */
+export function get_user_page<D extends Dir, F extends FastPinFlag = never>(
+  current: Task,
+  addr: UserAddr,
+  dir: D,
+  flags?: FastPinFlags<F>,
+): OwnedUserPage<D, TermOf<F>> | GupError {
+  const by = "get_user_page()";
+  const caller = current_caller(current, by, true);
+  const bits = flags === undefined ? 0 : raw_flags(flags);
+  const why = bits === 0 ? null : illegal_flags(bits, FOLL.PIN, true);
+  if (why !== null) return ERR_PTR("EINVAL", why);
+  const refused = refuse_range(addr, 1, true);
+  if (refused) return refused;
+  const got = gup_walk(walk_of(caller, bits | dir_flag(dir) | FOLL.PIN), addr, 1);
+  if (got < 0) return gup_error(got, addr);
+  const page = gup_pages[0]!;
+  const { probe } = caller.mm.machine;
+  const facts = { dest: dir === "dest" };
+  return to_user_page(probe ? probe.acquired("user_page", page, by, probe.site(), facts) : page);
+}

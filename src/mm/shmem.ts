@@ -1,0 +1,103 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/** Shared memory: a file whose pages live nowhere else.  Models mm/shmem.c and memfd_create(). */
+import { to_memfd } from "../handle/cast.js";
+import type { Memfd, ProcessContext } from "../handle/context.js";
+import { ERR_PTR, type Errno } from "../handle/errno.js";
+import { PG_swapbacked, page_flags } from "../machine/arena.js";
+import { might_sleep } from "../machine/context.js";
+import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PAGE_SIZE } from "../machine/limits.js";
+import { throw_misuse, type MachineState } from "../machine/machine.js";
+import { clear_pages } from "./page_alloc.js";
+import { ref_add, ref_sub } from "./page_ref.js";
+
+/** Its folios are 2 MiB where they fit.  Models MFD_HUGETLB in effect, without a pool. */
+export const MFD_HUGE = 4;
+
+/** A file in memory; each page of it holds one reference of the file. */
+export class ShmemFile {
+  readonly machine: MachineState;
+  readonly nr_pages: number;
+  readonly huge: boolean;
+  readonly #pages = new Map<number, number>();
+  /** mappings, and the descriptor while it is open */
+  #users = 1;
+  #open = true;
+
+  constructor(machine: MachineState, bytes: number, huge: boolean) {
+    this.machine = machine;
+    this.nr_pages = Math.ceil(bytes / PAGE_SIZE);
+    this.huge = huge;
+    machine.at_exit.push(() => this.#truncate());
+  }
+  /** The page at this index, allocated and zeroed at first use; 0 when memory is out. */
+  page(index: number): number {
+    const found = this.#pages.get(index);
+    if (found !== undefined) return found;
+    const first = index - (index % HPAGE_PMD_NR);
+    if (this.huge && first + HPAGE_PMD_NR <= this.nr_pages) {
+      const head = this.machine.allocator.alloc(HPAGE_PMD_ORDER);
+      if (head !== 0) {
+        clear_pages(this.machine, head, HPAGE_PMD_NR);
+        ref_add(head, HPAGE_PMD_NR - 1);
+        for (let i = 0; i < HPAGE_PMD_NR; i++) this.#add(first + i, head + i);
+        return head + index - first;
+      }
+    }
+    const pfn = this.machine.allocator.alloc(0);
+    if (pfn === 0) return 0;
+    clear_pages(this.machine, pfn, 1);
+    this.#add(index, pfn);
+    return pfn;
+  }
+  #add(index: number, pfn: number): void {
+    page_flags[pfn] = page_flags[pfn]! | PG_swapbacked;
+    this.#pages.set(index, pfn);
+  }
+  get(): void {
+    this.#users++;
+  }
+  put(): void {
+    if (--this.#users === 0) this.#truncate();
+  }
+  get open(): boolean {
+    return this.#open;
+  }
+  /** Closes the descriptor. */
+  [Symbol.dispose](): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.put();
+  }
+  #truncate(): void {
+    for (const pfn of this.#pages.values()) ref_sub(pfn, 1);
+    this.#pages.clear();
+  }
+}
+
+/**
+ * Makes a file in memory that several address spaces can map.  Models memfd_create() and ftruncate().
+ * The caller owns the descriptor: `using`, or the machine's end.
+ *
+ * @param current - may sleep
+ * @param bytes - its size; rounded up to pages
+ * @param flags - MFD_HUGE for folios of 2 MiB; 0 for none
+ * @returns EINVAL for a size that is not above 0, or other flags
+ * @example
+ * using memfd = memfd_create(current, 4 << 20, MFD_HUGE);
+ */
+export function memfd_create(
+  current: ProcessContext,
+  bytes: number,
+  flags = 0,
+): Memfd | Errno<"EINVAL"> {
+  const machine = might_sleep(current, "memfd_create()");
+  if (!Number.isSafeInteger(bytes) || bytes <= 0 || (flags & ~MFD_HUGE) !== 0) {
+    return ERR_PTR("EINVAL", `${bytes} bytes, flags ${flags}`);
+  }
+  return to_memfd(new ShmemFile(machine, bytes, (flags & MFD_HUGE) !== 0));
+}
+/** A file as the library sees it, open and of this machine. */
+export function shmem_file(memfd: Memfd, machine: MachineState, called: string): ShmemFile {
+  if (memfd instanceof ShmemFile && memfd.open && memfd.machine === machine) return memfd;
+  throw_misuse("not-a-handle", called, "no open file of this machine");
+}

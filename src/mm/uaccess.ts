@@ -1,0 +1,95 @@
+/** The kernel's own access to user memory, and loads and stores of a program.  Models include/linux/uaccess.h. */
+import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
+import { ok, type Result } from "neverthrow";
+import type { UserAddr } from "../handle/addr.js";
+import type { Task } from "../handle/context.js";
+import { ERR_PTR, PTR_ERR, type Errno } from "../handle/errno.js";
+import { page_tables as tables } from "../machine/arena.js";
+import { might_sleep, task_state } from "../machine/context.js";
+import { PAGE_SIZE, TASK_SIZE } from "../machine/limits.js";
+import { FAULT_FLAG_WRITE, handle_mm_fault } from "./memory.js";
+import { mm_state, VM_READ, VM_WRITE, type MmState } from "./mm_types.js";
+import { bytes_to_read, bytes_to_write } from "./page_alloc.js";
+import { _PAGE_PRESENT, _PAGE_PSE, _PAGE_RW, pmd_number, pmd_slot, pte_index } from "./pgtable.js";
+
+/** The entry that maps `addr` as of now, made into one of a small page; 0 if there is none. */
+export function lookup_pte(mm: MmState, addr: number): number {
+  const pmd = pmd_number(addr);
+  const slot = pmd_slot(mm.pgd, pmd);
+  const entry = slot === 0 ? 0 : tables[slot]!;
+  if (entry === 0) return 0;
+  const index = pte_index(addr, pmd);
+  return entry & _PAGE_PSE
+    ? entry + (index << PAGE_HANDLE_SHIFT)
+    : tables[((entry >>> 6) << 9) + index]!;
+}
+/** The page at `addr` as a program may access it, faulted in; 0 when it may not. */
+function user_pfn(mm: MmState, addr: number, write: boolean): number {
+  const want = write ? _PAGE_PRESENT | _PAGE_RW : _PAGE_PRESENT;
+  for (let tries = 0; tries < 3; tries++) {
+    const pte = lookup_pte(mm, addr);
+    if ((pte & want) === want) return pte >>> PAGE_HANDLE_SHIFT;
+    const vma = mm.vma_at(addr);
+    if (!vma || (vma.flags & (write ? VM_WRITE : VM_READ | VM_WRITE)) === 0) return 0;
+    if (handle_mm_fault(mm, vma, addr, write ? FAULT_FLAG_WRITE : 0) !== 0) return 0;
+  }
+  return 0;
+}
+function access(
+  mm: MmState,
+  addr: number,
+  buffer: Uint8Array,
+  write: boolean,
+): Result<number, Errno<"EFAULT">> {
+  if (!Number.isSafeInteger(addr) || addr < 0 || addr + buffer.length > TASK_SIZE) {
+    return PTR_ERR(ERR_PTR("EFAULT", `${addr} is no user address`));
+  }
+  for (let done = 0; done < buffer.length;) {
+    const at = addr + done;
+    const offset = at % PAGE_SIZE;
+    const len = Math.min(PAGE_SIZE - offset, buffer.length - done);
+    const pfn = user_pfn(mm, at, write);
+    if (pfn === 0) {
+      const what = write ? "written" : "read";
+      return PTR_ERR(
+        ERR_PTR("EFAULT", `0x${at.toString(16)} cannot be ${what}; ${done} bytes were`),
+      );
+    }
+    if (write) {
+      bytes_to_write(mm.machine, pfn, offset, len).set(buffer.subarray(done, done + len));
+    } else buffer.set(bytes_to_read(mm.machine, pfn, offset, len), done);
+    done += len;
+  }
+  return ok(buffer.length);
+}
+/**
+ * Writes bytes into user memory, faulting pages in.  Models copy_to_user(), which returns the bytes that were not
+ * copied where this returns an error.
+ *
+ * @returns the bytes copied: all; EFAULT where the mapping does not allow it, with the bytes before it written
+ * @example
+ * copy_to_user(current, buf, new Uint8Array([1, 2, 3]));
+ */
+export function copy_to_user(
+  current: Task,
+  to: UserAddr,
+  from: Uint8Array,
+): Result<number, Errno<"EFAULT">> {
+  const called = "copy_to_user()";
+  might_sleep(current, called);
+  return access(mm_state(task_state(current, called).mm, called), to, from, true);
+}
+/**
+ * Reads bytes from user memory, faulting pages in.  Models copy_from_user().
+ *
+ * @returns the bytes copied: all; EFAULT where the mapping does not allow it
+ */
+export function copy_from_user(
+  current: Task,
+  to: Uint8Array,
+  from: UserAddr,
+): Result<number, Errno<"EFAULT">> {
+  const called = "copy_from_user()";
+  might_sleep(current, called);
+  return access(mm_state(task_state(current, called).mm, called), from, to, false);
+}

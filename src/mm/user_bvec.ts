@@ -1,0 +1,369 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/**
+ * One reference per contiguous run: get_user_bvec() and put_user_bvec(), as asked for on the mailing lists in 2019 and
+ * again in 2026, and never built (no C code to model; ours).
+ */
+import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
+import type { Narrows } from "../handle/affine.js";
+import { lend_bvec, lend_user_page, raw_flags, to_bvec, to_bvec_list } from "../handle/cast.js";
+import type { UserAddr } from "../handle/addr.js";
+import type {
+  BvecListPinnedFor,
+  BvecPinnedFor,
+  HeldBvecOrList,
+  HeldDestBvecOrList,
+  LentBvec,
+  OwnedBvec,
+  OwnedBvecList,
+  SpentBvec,
+} from "../handle/bvec.js";
+import type { AnyContext, Mm, ProcessContext, Task } from "../handle/context.js";
+import { ERR_PTR, type GupError } from "../handle/errno.js";
+import type { FastPinFlag, FastPinFlags, TermOf } from "../handle/gup_flags.js";
+import { ENDS, type By, type EndedBy } from "../handle/kinds.js";
+import type { Dir, LentUserPage, Term } from "../handle/page.js";
+import { type Context, machine_of, might_sleep } from "../machine/context.js";
+import { PAGE_SIZE } from "../machine/limits.js";
+import { throw_misuse, type MachineState } from "../machine/machine.js";
+import { gup_error, set_folio_dirty } from "./gup.js";
+import { FOLL, illegal_flags } from "./gup_flags.js";
+import { gup_bvec } from "./gup_bvec.js";
+import { mm_state } from "./mm_types.js";
+import { assert_not_recursive } from "./mmap_lock.js";
+import { pin_add, pin_sub, ref_count } from "./page_ref.js";
+import { current_caller, refuse_range, walk_of, type GupCaller } from "./pin_user_pages.js";
+import { pages_of } from "./user_pages.js";
+
+const pfn_of = (handle: number): number => handle >>> PAGE_HANDLE_SHIFT;
+
+/** What an extent and a list share: whether they are still held, and how they ended. */
+abstract class Extents {
+  readonly machine: MachineState;
+  readonly dir: Dir;
+  ended: EndedBy | null = null;
+  constructor(machine: MachineState, dir: Dir) {
+    this.machine = machine;
+    this.dir = dir;
+  }
+  abstract describe(): string;
+  /** Drops the reference of each extent that is left. */
+  protected abstract drop(by: string): void;
+  assert_held(called: string): void {
+    if (this.ended === null && this.machine.alive) return;
+    const how = this.ended === null ? "its machine was shut down" : ENDS[this.ended];
+    throw_misuse("use-after-release", called, this.describe(), [`ended     ${how}`]);
+  }
+  /** The handle's life ends here; a second time is misuse. */
+  end(by: EndedBy): void {
+    if (this.ended !== null) {
+      throw_misuse("double-release", `${by}()`, this.describe(), [`ended     ${ENDS[this.ended]}`]);
+    }
+    this.assert_held(`${by}()`);
+    this.ended = by;
+  }
+  release(by: EndedBy): void {
+    this.end(by);
+    this.drop(`${by}()`);
+  }
+  [Symbol.dispose](): void {
+    if (this.ended === null && this.machine.alive) this.release("put_user_bvec");
+  }
+}
+function drop_extent(machine: MachineState, page: number, by: string): void {
+  machine.probe?.released("bvec", page, by);
+  machine.nr_user_bvec_released++;
+  pin_sub(pfn_of(page), 1);
+}
+/** The handle of an extent: its first page, and in debug mode the identity of its one reference. */
+function acquired(machine: MachineState, addr: number, dir: Dir, by: string): number {
+  machine.nr_user_bvec_acquired++;
+  const { probe } = machine;
+  return probe ? probe.acquired("bvec", addr, by, probe.site(), { dest: dir === "dest" }) : addr;
+}
+
+/** One extent.  Those a list lends have an owner. */
+export class UserBvec extends Extents {
+  readonly handle: number;
+  readonly offset: number;
+  len: number;
+  readonly owner: UserBvecList | null;
+  constructor(
+    machine: MachineState,
+    dir: Dir,
+    handle: number,
+    offset: number,
+    len: number,
+    owner: UserBvecList | null,
+  ) {
+    super(machine, dir);
+    this.handle = handle;
+    this.offset = offset;
+    this.len = len;
+    this.owner = owner;
+  }
+  get page(): LentUserPage {
+    return lend_user_page(this.handle);
+  }
+  override assert_held(called: string): void {
+    if (this.owner) this.owner.assert_held(called);
+    super.assert_held(called);
+  }
+  override end(by: EndedBy): void {
+    if (this.owner)
+      throw_misuse("release-lent", `${by}()`, this.describe(), [
+        `owner     ${this.owner.describe()}`,
+      ]);
+    super.end(by);
+  }
+  protected override drop(by: string): void {
+    drop_extent(this.machine, this.handle, by);
+  }
+  override describe(): string {
+    return `extent of ${this.len} bytes at pfn ${pfn_of(this.handle)}`;
+  }
+}
+
+/** A queue of extents; three numbers each: page, offset, length. */
+export class UserBvecList extends Extents {
+  readonly #extents: number[];
+  #first = 0;
+  #count: number;
+  constructor(machine: MachineState, dir: Dir, extents: number[], count: number) {
+    super(machine, dir);
+    this.#extents = extents;
+    this.#count = count;
+  }
+  get count(): number {
+    return this.#count;
+  }
+  get nr_segs(): number {
+    return (this.#extents.length - this.#first) / 3;
+  }
+  /** The extent in front, lent; null if there is none. */
+  front(): UserBvec | null {
+    return this.#at(this.#first, this);
+  }
+  /** Moves the front out: the caller owns its reference now. */
+  shift(): UserBvec | null {
+    const bvec = this.#at(this.#first, null);
+    if (bvec) {
+      this.#first += 3;
+      this.#count -= bvec.len;
+    }
+    return bvec;
+  }
+  #at(index: number, owner: UserBvecList | null): UserBvec | null {
+    const e = this.#extents;
+    if (index >= e.length) return null;
+    return new UserBvec(this.machine, this.dir, e[index]!, e[index + 1]!, e[index + 2]!, owner);
+  }
+  protected override drop(by: string): void {
+    const e = this.#extents;
+    for (let i = this.#first; i < e.length; i += 3) drop_extent(this.machine, e[i]!, by);
+    this.#first = e.length;
+    this.#count = 0;
+  }
+  set_dirty(): void {
+    const e = this.#extents;
+    for (let i = this.#first; i < e.length; i += 3) set_folio_dirty(pfn_of(e[i]!));
+  }
+  override describe(): string {
+    return `list of ${this.nr_segs} extents, ${this.count} bytes`;
+  }
+  *[Symbol.iterator](): Iterator<LentBvec> {
+    for (let i = this.#first; i < this.#extents.length; i += 3) {
+      this.assert_held("iteration");
+      yield lend_bvec(this.#at(i, this)!);
+    }
+  }
+}
+
+function extent(bvec: object, called: string): UserBvec {
+  if (!(bvec instanceof UserBvec)) throw_misuse("not-a-handle", called, "no extent");
+  bvec.assert_held(called);
+  return bvec;
+}
+function list_of(bvecs: object, called: string): UserBvecList {
+  if (!(bvecs instanceof UserBvecList)) throw_misuse("not-a-handle", called, "no list of extents");
+  bvecs.assert_held(called);
+  return bvecs;
+}
+/** For the block layer: an extent or list as the library sees it, held. */
+export { extent as bvec_state, list_of as bvec_list_state };
+
+// --- acquiring --------------------------------------------------------------------------------------------
+function acquire<D extends Dir, T extends Term>(
+  caller: GupCaller,
+  addr: number,
+  len: number,
+  dir: D,
+  bits: number,
+  by: string,
+): OwnedBvecList<D, T> | GupError {
+  const { machine } = caller.mm;
+  const why = bits === 0 ? null : illegal_flags(bits, FOLL.PIN, true);
+  if (why !== null) return ERR_PTR("EINVAL", why);
+  if (!Number.isSafeInteger(len) || len < 0) return ERR_PTR("EINVAL", `${len} bytes`);
+  const refused = refuse_range(addr, pages_of(addr, len), true);
+  if (refused) return refused;
+  const walk = walk_of(caller, bits | FOLL.PIN | (dir === "dest" ? FOLL.WRITE : 0));
+  const extents: number[] = [];
+  const failed = gup_bvec(walk, addr, len, extents);
+  if (failed !== 0) {
+    for (let i = 0; i < extents.length; i += 3) pin_sub(pfn_of(extents[i]!), 1);
+    return gup_error(failed, addr);
+  }
+  machine.nr_user_bvec_acquired += extents.length / 3;
+  const { probe } = machine;
+  if (probe) {
+    const site = probe.site();
+    const facts = { dest: dir === "dest" };
+    for (let i = 0; i < extents.length; i += 3) {
+      extents[i] = probe.acquired("bvec", extents[i]!, by, site, facts);
+    }
+  }
+  return to_bvec_list(new UserBvecList(machine, dir, extents, len));
+}
+/**
+ * Pins a user range: one reference for each physically contiguous run inside one folio, however many pages it spans.
+ * All or nothing: on error nothing stays pinned.  The caller owns the list: put_user_bvec(), or the end of a `using`
+ * block; what was moved out before is not released again.
+ *
+ * @param addr - any byte of user space
+ * @param len - bytes, 0 and more
+ * @param dir - 'dest' if the memory will be written
+ * @param flags - FOLL_LONGTERM if it stays pinned after the call
+ * @returns EFAULT where a page cannot be accessed that way, ENOMEM without memory, EAGAIN after a SIGKILL, EINVAL for a
+ *   bad length or illegal flags, EOVERFLOW for a range that wraps
+ * @example
+ * using bvecs = get_user_bvec(current, buf, 1 << 20, ITER_SOURCE);
+ * if (IS_ERR(bvecs)) return bvecs;
+ * for (const bvec of bvecs) console.log(bvec.offset, bvec.len);
+ */
+export function get_user_bvec<D extends Dir, F extends FastPinFlag = never>(
+  current: Task,
+  addr: UserAddr,
+  len: number,
+  dir: D,
+  flags?: FastPinFlags<F>,
+): OwnedBvecList<D, TermOf<F>> | GupError {
+  const by = "get_user_bvec()";
+  const bits = flags === undefined ? 0 : raw_flags(flags);
+  return acquire(current_caller(current, by, true), addr, len, dir, bits, by);
+}
+/**
+ * get_user_bvec() of another address space, whose lock it takes for the call.
+ *
+ * @param current - a task or a kworker
+ */
+export function get_user_bvec_remote<D extends Dir, F extends FastPinFlag = never>(
+  current: ProcessContext,
+  mm: Mm,
+  addr: UserAddr,
+  len: number,
+  dir: D,
+  flags?: FastPinFlags<F>,
+): OwnedBvecList<D, TermOf<F>> | GupError {
+  const by = "get_user_bvec_remote()";
+  might_sleep(current, by);
+  const context = current as ProcessContext & Context;
+  const state = mm_state(mm, by);
+  assert_not_recursive(state, context, by);
+  const bits = flags === undefined ? 0 : raw_flags(flags);
+  return acquire({ mm: state, context, fast: true }, addr, len, dir, bits, by);
+}
+/**
+ * The zero page as an extent, for padding.  The caller owns it: put_user_bvec().
+ *
+ * @param len - 1 to 4096 bytes
+ * @returns EINVAL for another length
+ */
+export function zero_user_bvec(
+  context: AnyContext,
+  len: number,
+): OwnedBvec<"source", "short"> | GupError {
+  const by = "zero_user_bvec()";
+  const machine = machine_of(context, by);
+  if (!Number.isSafeInteger(len) || len < 1 || len > PAGE_SIZE) {
+    return ERR_PTR("EINVAL", `${len} bytes: the zero page has ${PAGE_SIZE}`);
+  }
+  pin_add(machine.zero_pfn, 1);
+  const handle = acquired(machine, machine.zero_pfn << PAGE_HANDLE_SHIFT, "source", by);
+  return to_bvec(new UserBvec(machine, "source", handle, 0, len, null));
+}
+
+// --- dividing ---------------------------------------------------------------------------------------------
+/** Moves the first extent out of the list; null when none is left.  The caller owns it: put_user_bvec(). */
+export function pop_user_bvec<D extends Dir, T extends Term>(
+  bvecs: BvecListPinnedFor<D, T>,
+): OwnedBvec<D, T> | null {
+  const bvec = list_of(bvecs, "pop_user_bvec()").shift();
+  return bvec && to_bvec(bvec);
+}
+/**
+ * Cuts an extent: the handle keeps the front, the rest is returned with a reference of its own.  The caller owns both.
+ *
+ * @param bytes - 1 to bvec.len - 1, what stays in front
+ * @returns EINVAL for another number, ENOMEM when the count would overflow; the extent is whole then
+ * @example
+ * const rest = split_user_bvec(bvec, 4096);
+ * if (IS_ERR(rest)) return rest;
+ * put_user_bvec(rest);
+ */
+export function split_user_bvec<D extends Dir, T extends Term>(
+  bvec: BvecPinnedFor<D, T>,
+  bytes: number,
+): OwnedBvec<D, T> | GupError {
+  const by = "split_user_bvec()";
+  const front = extent(bvec, by);
+  if (front.owner) throw_misuse("release-lent", by, front.describe());
+  const { machine, len, offset } = front;
+  if (!Number.isSafeInteger(bytes) || bytes < 1 || bytes >= len) {
+    return ERR_PTR("EINVAL", `cannot cut ${len} bytes after ${bytes}`);
+  }
+  const first = pfn_of(front.handle);
+  if (ref_count(first) <= 0) return ERR_PTR("ENOMEM", `refcount ${ref_count(first)}`);
+  machine.probe?.used("bvec", front.handle, by);
+  const at = offset + bytes;
+  const pfn = first + Math.floor(at / PAGE_SIZE);
+  pin_add(pfn, 1);
+  const handle = acquired(machine, pfn << PAGE_HANDLE_SHIFT, front.dir, by);
+  front.len = bytes;
+  return to_bvec(new UserBvec(machine, front.dir, handle, at % PAGE_SIZE, len - bytes, null));
+}
+/** Whether the extents were pinned to be written, where that is known at run time only. */
+export function is_dest<D extends Dir, T extends Term>(
+  bvecs: BvecListPinnedFor<D, T>,
+): bvecs is OwnedBvecList<"dest", T> & BvecListPinnedFor<D, T> {
+  return list_of(bvecs, "is_dest()").dir === "dest";
+}
+
+// --- releasing --------------------------------------------------------------------------------------------
+function extents_of(bvecs: object, by: EndedBy): UserBvec | UserBvecList {
+  if (bvecs instanceof UserBvec || bvecs instanceof UserBvecList) return bvecs;
+  throw_misuse("not-a-handle", `${by}()`, "no extent and no list of extents");
+}
+/** Releases an extent, or what is left in a list, whole.  The handle is spent.  Any context. */
+export const put_user_bvec: Narrows<HeldBvecOrList, { is: SpentBvec<By<"put_user_bvec">> }> = (
+  bvecs,
+) => {
+  extents_of(bvecs, "put_user_bvec").release("put_user_bvec");
+};
+/**
+ * Dirties an extent or list that was pinned to be written, then releases it.  The handle is spent.
+ *
+ * @param current - dirtying locks each folio: may sleep
+ */
+export const put_user_bvec_dirty_lock: Narrows<
+  HeldDestBvecOrList,
+  { is: SpentBvec<By<"put_user_bvec_dirty_lock">> },
+  [current: ProcessContext]
+> = (bvecs, current) => {
+  const by = "put_user_bvec_dirty_lock";
+  might_sleep(current, `${by}()`);
+  const state = extents_of(bvecs, by);
+  if (state.dir !== "dest") throw_misuse("wrong-direction", `${by}()`, state.describe());
+  if (state instanceof UserBvec) set_folio_dirty(pfn_of(state.handle));
+  else state.set_dirty();
+  state.release(by);
+};

@@ -1,0 +1,112 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/** The array of pinned pages that acquirers return, and the short one (ours). */
+import { to_short_pin, to_user_pages } from "../handle/cast.js";
+import { ERR_PTR, IS_ERR, type GupError } from "../handle/errno.js";
+import { ENDS, type EndedBy } from "../handle/kinds.js";
+import type {
+  Dir,
+  HeldUserPages,
+  OwnedUserPage,
+  OwnedUserPages,
+  PinResult,
+  ShortPin,
+  Term,
+} from "../handle/page.js";
+import { PAGE_SIZE } from "../machine/limits.js";
+import { throw_misuse } from "../machine/machine.js";
+import type { VaddrPin } from "./vaddr_pin.js";
+import { unpin_each } from "./unpin.js";
+
+/** An array that knows whether it was released as a whole.  What map() and its kind return is a plain array. */
+export class UserPages extends Array<OwnedUserPage> {
+  static override get [Symbol.species](): ArrayConstructor {
+    return Array;
+  }
+  #ended: EndedBy | null = null;
+  /** of vaddr_pin_pages() */
+  owner: VaddrPin | null = null;
+  /** The array is released as a whole now; a second time is misuse. */
+  end(by: EndedBy): void {
+    if (this.#ended !== null) {
+      throw_misuse("double-release", `${by}()`, `array of ${this.length} pinned pages`, [
+        `ended     ${ENDS[this.#ended]}`,
+      ]);
+    }
+    this.#ended = by;
+  }
+  [Symbol.dispose](): void {
+    if (this.#ended !== null) return;
+    this.#ended = "put_user_pages";
+    unpin_each(this, "put_user_pages()", this.owner ?? undefined);
+    this.owner?.released(this.length);
+  }
+}
+
+/** Arrays users made themselves have no state; those of acquirers end here. */
+export function end_array(pages: HeldUserPages, by: EndedBy): UserPages | null {
+  if (!(pages instanceof UserPages)) return null;
+  pages.end(by);
+  return pages;
+}
+
+class ShortPinOf {
+  readonly asked: number;
+  readonly partial: UserPages;
+  constructor(asked: number, partial: UserPages) {
+    this.asked = asked;
+    this.partial = partial;
+  }
+  [Symbol.dispose](): void {
+    this.partial[Symbol.dispose]();
+  }
+}
+/** The result of an acquiring call: all, some or none. */
+export function pin_result<D extends Dir, T extends Term>(
+  pages: UserPages,
+  asked: number,
+  error: GupError | null,
+): PinResult<D, T> {
+  if (pages.length === asked) return to_user_pages(pages);
+  return pages.length === 0 && error ? error : to_short_pin(new ShortPinOf(asked, pages));
+}
+
+/**
+ * Whether fewer pages were pinned than asked for (ours).  Those that were are in `.partial`.
+ *
+ * @example
+ * if (IS_SHORT(pinned)) return pinned.partial.length;
+ */
+export function IS_SHORT<T>(pinned: T): pinned is Extract<T, ShortPin> {
+  return pinned instanceof ShortPinOf;
+}
+/**
+ * Puts a short pin back and makes it EFAULT (ours): all pages or none.
+ *
+ * @example
+ * const pages = all_or_none(pin_user_pages_fast(current, buf, 8, ITER_DEST));
+ */
+export function all_or_none<D extends Dir, T extends Term>(
+  pinned: PinResult<D, T>,
+): OwnedUserPages<D, T> | GupError {
+  if (IS_ERR(pinned)) return pinned;
+  const short: object = pinned;
+  if (!(short instanceof ShortPinOf)) return to_user_pages(short);
+  const message = `${short.partial.length} of ${short.asked} pages could be pinned`;
+  short[Symbol.dispose]();
+  return ERR_PTR("EFAULT", message);
+}
+/**
+ * Whether pages whose direction is known at run time only may be written (ours): page numbers do not carry it, so the
+ * caller says it.
+ */
+export function pages_are_dest(pages: HeldUserPages, dir: Dir): pages is OwnedUserPages<"dest"> {
+  void pages;
+  return dir === "dest";
+}
+
+/** Bytes of a range, as pages it touches. */
+export function pages_of(addr: number, len: number): number {
+  return len === 0
+    ? 0
+    : Math.floor((addr + len - 1) / PAGE_SIZE) - Math.floor(addr / PAGE_SIZE) + 1;
+}

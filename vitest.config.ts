@@ -1,0 +1,36 @@
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+const compilers = "test/compilers/**/*.test.ts";
+
+/** The same tests, with debug mode off and on. */
+const suite = (name: string, debug: "0" | "1") => ({
+  extends: true as const,
+  test: {
+    name,
+    include: ["test/**/*.test.ts"],
+    exclude: [compilers],
+    env: { USER_PAGE_DEBUG: debug },
+  },
+});
+
+export default defineConfig({
+  resolve: {
+    alias: { "user-page": fileURLToPath(new URL("src/index.ts", import.meta.url)) },
+  },
+  test: {
+    projects: [
+      suite("plain", "0"),
+      suite("debug", "1"),
+      {
+        extends: true,
+        test: { name: "compilers", include: [compilers], testTimeout: 120_000 },
+      },
+    ],
+    coverage: {
+      provider: "v8",
+      include: ["src/**/*.ts"],
+      reporter: ["text", "json-summary"],
+    },
+  },
+});
