@@ -110,7 +110,11 @@ export function bio_add_page(
   const state = fresh(bio, "plain pages", called);
   check_segment(len, offset);
   const p = raw(page);
-  if (p & TAG_USER) throw_misuse("mixed-bio", called, state.describe());
+  if (p & TAG_USER) {
+    throw_misuse("mixed-bio", called, state.describe(), [
+      ...(state.machine.probe?.history(p) ?? []),
+    ]);
+  }
   used_pfn(page, called);
   if (state.full) return 0;
   state.add(p, "page", offset, len);
@@ -226,7 +230,7 @@ function with_pins(bio: object, called: string): BioState {
   const state = bio_state(bio, called);
   state.assert_phase(called, "fresh", "ended");
   state.assert_holds("pinned user pages", called);
-  if (state.emptied) throw_misuse("double-release", called, state.describe());
+  if (state.emptied) throw_misuse("double-release", called, state.describe(), state.facts());
   return state;
 }
 /**
@@ -285,7 +289,7 @@ export const bio_put: Narrows<BioWithoutPins, { is: SpentBio<By<"bio_put">> }> =
   const state = bio_state(bio, "bio_put()");
   state.assert_phase("bio_put()", "fresh", "ended");
   if (state.holds === "pinned user pages" && !state.emptied && state.vecs.length > 0) {
-    throw_misuse("bio-put-with-pins", "bio_put()", state.describe());
+    throw_misuse("bio-put-with-pins", "bio_put()", state.describe(), state.facts());
   }
   state.hand_over("bio_put", "gone");
 };

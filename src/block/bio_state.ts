@@ -62,14 +62,21 @@ export class BioState {
   describe(): string {
     return `${this.op} bio of ${this.holds}, ${this.vecs.length} segments, ${this.size} bytes, ${this.phase}`;
   }
+  /** What is known of its pages and of its end. */
+  facts(): string[] {
+    const first = this.vecs[0];
+    const history = first && this.machine.probe?.history(first.handle);
+    const facts = history ? history.map((line) => `1st page: ${line}`) : [];
+    if (this.#ended_by) facts.push(`ended     ${ENDS[this.#ended_by]}`);
+    return facts;
+  }
   /** The call may go on only in these phases. */
   assert_phase(called: string, ...phases: Phase[]): void {
     if (phases.includes(this.phase)) return;
-    const facts = this.#ended_by ? [`ended     ${ENDS[this.#ended_by]}`] : [];
-    throw_misuse("bio-reused", called, this.describe(), facts);
+    throw_misuse("bio-reused", called, this.describe(), this.facts());
   }
   assert_holds(holds: Holds, called: string): void {
-    if (this.holds !== holds) throw_misuse("mixed-bio", called, this.describe());
+    if (this.holds !== holds) throw_misuse("mixed-bio", called, this.describe(), this.facts());
   }
   add(handle: number, kind: SegmentKind, offset: number, len: number): void {
     this.vecs.push({ handle, kind, offset, len });

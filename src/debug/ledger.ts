@@ -173,21 +173,26 @@ export class Ledger implements Probe {
   // --- reporting ----------------------------------------------------------------------------------------
   #report(id: MisuseId, kind: Kind, handle: number, serial: number, by: string): void {
     const pfn = handle >>> PAGE_HANDLE_SHIFT;
-    const facts: string[] = [];
-    let what = KINDS[kind].is as string;
-    if (serial !== 0 && this.#is_current(serial, handle)) {
-      what = KINDS[KIND_NAMES[this.#kind[serial]!]!].is;
-      facts.push(`acquired  by ${this.#names[this.#by[serial]!]}${this.#at(this.#sites, serial)}`);
+    const current = serial !== 0 && this.#is_current(serial, handle);
+    const what = KINDS[current ? KIND_NAMES[this.#kind[serial]!]! : kind].is;
+    const name = `pfn ${pfn}, acquisition ${serial}: ${what}`;
+    const facts = [...this.history(handle), this.#counts(pfn)];
+    warn_misuse(this.#machine, make_report(id, by, name, facts));
+  }
+  history(handle: number): readonly string[] {
+    const serial = Math.floor(handle / SERIAL_UNIT);
+    const lines: string[] = [];
+    if (serial === 0) lines.push("acquired  by nobody: the handle is lent by its owner");
+    else if (!this.#is_current(serial, handle)) lines.push("acquired  too long ago to tell");
+    else {
+      lines.push(`acquired  by ${this.#names[this.#by[serial]!]}${this.#at(this.#sites, serial)}`);
       if (this.#state[serial] !== HELD) {
         const how = how_ended(this.#names[this.#ended_by[serial]!]!);
-        facts.push(`ended     ${how}${this.#at(this.#ended_sites, serial)}`);
+        lines.push(`ended     ${how}${this.#at(this.#ended_sites, serial)}`);
       }
-    } else if (serial === 0) facts.push("acquired  by nobody: the handle is lent by its owner");
-    else facts.push("acquired  too long ago to tell");
-    if (this.#with_sites) facts.push(`called    at ${format_site(capture_site())}`);
-    facts.push(this.#counts(pfn));
-    const name = `pfn ${pfn}, acquisition ${serial}: ${what}`;
-    warn_misuse(this.#machine, make_report(id, by, name, facts));
+    }
+    if (this.#with_sites) lines.push(`called    at ${format_site(capture_site())}`);
+    return lines;
   }
   #at(sites: ReadonlyMap<number, Site>, serial: number): string {
     return this.#with_sites ? ` at ${format_site(sites.get(serial))}` : "";

@@ -45,6 +45,9 @@ export class TagProbe implements Probe {
   released_among(): void {
     // nothing is known of single acquisitions
   }
+  history(): readonly string[] {
+    return [];
+  }
   leaks(): readonly HeldReference[] {
     return [];
   }

@@ -20,6 +20,8 @@ export interface Probe {
   used(kind: Kind, handle: number, by: string, write?: boolean): void;
   /** A release by address, of calls that carry no handle: one acquisition among these pages ends. */
   released_among(kind: Kind, addr: number, nr_pages: number, by: string): void;
+  /** Who acquired this handle where, and how it ended: a line each, for a misuse that was seen elsewhere. */
+  history(handle: number): readonly string[];
   /** What is still held. */
   leaks(): readonly HeldReference[];
 }

@@ -46,17 +46,24 @@ abstract class Extents {
     this.dir = dir;
   }
   abstract describe(): string;
+  /** The handle of an extent, for its history; 0 if there is none. */
+  abstract get first(): number;
+  /** What debug mode knows of it, and how it ended. */
+  facts(): string[] {
+    const history = this.first === 0 ? undefined : this.machine.probe?.history(this.first);
+    return history ? [...history] : this.ended === null ? [] : [`ended     ${ENDS[this.ended]}`];
+  }
   /** Drops the reference of each extent that is left. */
   protected abstract drop(by: string): void;
   assert_held(called: string): void {
     if (this.ended === null && this.machine.alive) return;
-    const how = this.ended === null ? "its machine was shut down" : ENDS[this.ended];
-    throw_misuse("use-after-release", called, this.describe(), [`ended     ${how}`]);
+    const facts = this.machine.alive ? this.facts() : ["ended     its machine was shut down"];
+    throw_misuse("use-after-release", called, this.describe(), facts);
   }
   /** The handle's life ends here; a second time is misuse. */
   end(by: EndedBy): void {
     if (this.ended !== null) {
-      throw_misuse("double-release", `${by}()`, this.describe(), [`ended     ${ENDS[this.ended]}`]);
+      throw_misuse("double-release", `${by}()`, this.describe(), this.facts());
     }
     this.assert_held(`${by}()`);
     this.ended = by;
@@ -101,6 +108,9 @@ export class UserBvec extends Extents {
     this.len = len;
     this.owner = owner;
   }
+  override get first(): number {
+    return this.handle;
+  }
   get page(): LentUserPage {
     return lend_user_page(this.handle);
   }
@@ -132,6 +142,9 @@ export class UserBvecList extends Extents {
     super(machine, dir);
     this.#extents = extents;
     this.#count = count;
+  }
+  override get first(): number {
+    return this.#extents[0] ?? 0;
   }
   get count(): number {
     return this.#count;

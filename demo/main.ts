@@ -1,0 +1,123 @@
+// The main job: check a driver, run it, and show what the mistakes of today would have done.
+// npm start [-- DRIVER.ts] [FILE]
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { MISUSE } from "user-page";
+import { check, marked_mistakes, shown } from "./check.js";
+import { load_driver, transfer_of } from "./load.js";
+import { bytes_of_others_overwritten, pages_lost, report_of } from "./misuse.js";
+import { move } from "./move.js";
+import { in_repo } from "./paths.js";
+
+const DEFAULT_BYTES = 6 * 1024 * 1024 + 1000;
+let failures = 0;
+/** Every statement that must hold is printed, with what was seen. */
+function expect(holds: boolean, statement: string): void {
+  if (!holds) failures++;
+  console.log(`  ${holds ? "ok  " : "FAIL"}  ${statement}`);
+}
+const heading = (text: string): void => {
+  console.log(`\n${text}\n`);
+};
+const n = (value: number): string => value.toLocaleString("en-US");
+
+const default_file_of = (folder: string): string => join(folder, "data");
+/** Bytes that differ everywhere, the same in every run. */
+function default_file(folder: string): string {
+  const bytes = new Uint8Array(DEFAULT_BYTES);
+  for (let i = 0, x = 1; i < bytes.length; i++) {
+    x = (Math.imul(x, 1664525) + 1013904223) | 0;
+    bytes[i] = x >>> 24;
+  }
+  const file = default_file_of(folder);
+  writeFileSync(file, bytes);
+  return file;
+}
+function check_driver(driver: string): void {
+  heading(`1. The compiler reads ${shown(driver)}`);
+  const found = check(driver);
+  for (const { line, source, message } of found)
+    console.log(`  ${line}: ${source}\n      ${message}`);
+  expect(found.length === 0, "it compiles");
+}
+function check_mistakes(mistakes: string): void {
+  heading(`   and ${shown(mistakes)}: the same driver with mistakes that C accepts`);
+  const marked = marked_mistakes(mistakes);
+  const found = check(mistakes);
+  for (const { line, source, message } of found) {
+    console.log(`  ${line}: ${source.replace(/ \/\/ MISTAKE.*/, "")}`);
+    console.log(`      ${message}`);
+    const id = marked.get(line);
+    console.log(`      [${id ?? "not marked"}] ${id === undefined ? "" : MISUSE[id].sentence}\n`);
+  }
+  const lines = new Set(found.map(({ line }) => line));
+  const all = lines.size === marked.size && [...marked.keys()].every((line) => lines.has(line));
+  expect(all, `each of the ${marked.size} mistakes is refused, and nothing else is`);
+}
+async function run_driver(driver: string, file: string, folder: string): Promise<void> {
+  const name = file === default_file_of(folder) ? "a file" : shown(file);
+  heading(`2. The driver moves ${name}: disk, user memory, disk`);
+  const exports = await load_driver(driver);
+  const read = transfer_of(exports, "dio_read", driver);
+  const write = transfer_of(exports, "dio_write", driver);
+  const moved = move(read, write, file, join(folder, "copy"));
+  const [of_file, of_memory, of_copy] = moved.sums;
+  console.log(`  ${n(moved.bytes)} bytes in ${n(moved.pages)} pages, some of them in`);
+  console.log(`  ${n(moved.huge_pages)} huge page(s), the others scattered; there and back:\n`);
+  console.log("                          handles kept   references taken and dropped");
+  for (const [name, way] of [
+    ["one per page", moved.single_pages],
+    ["one per extent", moved.extents],
+  ] as const) {
+    console.log(
+      `  ${name.padEnd(20)}${n(way.handles).padStart(16)}${n(way.references).padStart(31)}`,
+    );
+  }
+  console.log(`\n  SHA-256 of the file     ${of_file}`);
+  expect(of_memory === of_file, `user memory, from it    ${of_memory}`);
+  expect(of_copy === of_file, `the copy, from memory   ${of_copy}`);
+  expect(moved.leaks === 0, "every page came back");
+}
+async function run_mistakes(mistakes: string): Promise<void> {
+  const exports = await load_driver(mistakes);
+  const puts = transfer_of(exports, "dio_write_puts", mistakes);
+  const early = transfer_of(exports, "dio_read_early", mistakes);
+  heading("3. Two mistakes, forced past the compiler, in debug mode");
+  for (const transfer of [puts, early]) {
+    const report = report_of(transfer);
+    console.log((report ?? "no report").replace(/^/gm, "  "));
+    expect(report !== null, `${transfer.name}() is reported\n`);
+  }
+  heading("   and without it, as Linux would run them");
+  const { of: pages, lost } = pages_lost(puts);
+  expect(lost === pages, `dio_write_puts(): ${lost} of ${pages} pages never come back`);
+  const { of: bytes, overwritten } = bytes_of_others_overwritten(early);
+  const damage = `dio_read_early(): ${n(overwritten)} of ${n(bytes)} bytes of another task overwritten`;
+  expect(overwritten > 0, damage);
+}
+
+const given = process.argv.slice(2).map((path) => resolve(path));
+const missing = given.find((path) => !existsSync(path));
+const drivers = given.filter((path) => path.endsWith(".ts"));
+const files = given.filter((path) => !path.endsWith(".ts"));
+if (missing !== undefined || drivers.length > 1 || files.length > 1) {
+  console.error(
+    missing === undefined ? "one driver and one file, please" : `no such file: ${missing}`,
+  );
+  console.error("usage: npm start [-- [DRIVER.ts] [FILE]]");
+  process.exit(2);
+}
+const folder = mkdtempSync(join(tmpdir(), "user-page-"));
+try {
+  const driver = drivers[0] ?? in_repo("demo/drivers/dio.ts");
+  const mistakes = in_repo("demo/drivers/mistakes.ts");
+  check_driver(driver);
+  check_mistakes(mistakes);
+  await run_driver(driver, files[0] ?? default_file(folder), folder);
+  await run_mistakes(mistakes);
+} finally {
+  rmSync(folder, { recursive: true });
+}
+console.log(failures === 0 ? "\nAll of it held." : `\n${failures} statement(s) did not hold.`);
+process.exitCode = failures === 0 ? 0 : 1;

@@ -1,0 +1,117 @@
+// The right driver: a file through the block layer into user memory and back, by extents and by pages.
+import { createHash } from "node:crypto";
+import { copyFileSync, readFileSync, statSync, truncateSync } from "node:fs";
+import {
+  boot,
+  copy_from_user,
+  create_task,
+  direct_io_pages,
+  fragment_memory,
+  IS_ERR,
+  loop_configure,
+  madvise,
+  MADV_HUGEPAGE,
+  MAP_ANONYMOUS,
+  MAP_PRIVATE,
+  mmap,
+  PAGE_SIZE,
+  PMD_SIZE,
+  PROT_READ,
+  PROT_WRITE,
+  shutdown,
+  vmstat,
+  type Machine,
+  type Task,
+  type UserAddr,
+} from "user-page";
+import type { Transfer } from "./load.js";
+
+const SECTOR = 512;
+
+/** A range whose first half may be huge pages; no two small pages of the machine are adjacent. */
+function map_mixed(current: Task, len: number): UserAddr {
+  const bytes = Math.ceil(len / PMD_SIZE) * PMD_SIZE;
+  const buf = mmap(
+    current,
+    null,
+    bytes,
+    PROT_READ | PROT_WRITE,
+    MAP_PRIVATE | MAP_ANONYMOUS,
+  )._unsafeUnwrap();
+  const huge = Math.floor(bytes / 2 / PMD_SIZE) * PMD_SIZE;
+  madvise(current, buf, huge, MADV_HUGEPAGE)._unsafeUnwrap();
+  return buf;
+}
+
+/** What one way of pinning did for the same transfer, there and back. */
+export interface Way {
+  /** handles the driver had to keep */
+  readonly handles: number;
+  /** references taken and dropped */
+  readonly references: number;
+}
+export interface Moved {
+  readonly bytes: number;
+  readonly pages: number;
+  readonly huge_pages: number;
+  readonly extents: Way;
+  readonly single_pages: Way;
+  /** SHA-256 of the file, of the memory it was read into, and of the file written from there */
+  readonly sums: readonly [file: string, memory: string, copy: string];
+  readonly leaks: number;
+}
+const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+
+function counted(machine: Machine, transfer: () => void): Way {
+  const before = vmstat(machine);
+  transfer();
+  const after = vmstat(machine);
+  const taken = after.nr_foll_pin_acquired - before.nr_foll_pin_acquired;
+  const dropped = after.nr_foll_pin_released - before.nr_foll_pin_released;
+  return { handles: taken, references: taken + dropped };
+}
+/** Reads `file` into user memory and writes `copy` from there, with the driver and then page by page. */
+export function move(read: Transfer, write: Transfer, file: string, copy: string): Moved {
+  const { size } = statSync(file);
+  const len = Math.ceil(size / SECTOR) * SECTOR;
+  const mem = Math.ceil((4 * len) / PMD_SIZE) * PMD_SIZE + (64 << 20);
+  const machine = boot({ mem });
+  const half = mem / PAGE_SIZE / 2;
+  using _fragments = fragment_memory(machine, (index) => index > half && index % 2 === 1);
+  const current = create_task(machine);
+  const buf = map_mixed(current, len);
+  copyFileSync(file, copy);
+  using source = loop_configure(machine, file, true);
+  using target = loop_configure(machine, copy);
+  if (IS_ERR(source)) throw new Error(source.message);
+  if (IS_ERR(target)) throw new Error(target.message);
+
+  const extents = counted(machine, () => {
+    read(current, source, buf, len, 0)._unsafeUnwrap();
+  });
+  const memory = new Uint8Array(size);
+  copy_from_user(current, memory, buf)._unsafeUnwrap();
+  const back = counted(machine, () => {
+    write(current, target, buf, len, 0)._unsafeUnwrap();
+  });
+  truncateSync(copy, size);
+  const single = counted(machine, () => {
+    direct_io_pages(current, source, "REQ_OP_READ", buf, len, 0)._unsafeUnwrap();
+    direct_io_pages(current, target, "REQ_OP_WRITE", buf, len, 0)._unsafeUnwrap();
+  });
+  truncateSync(copy, size);
+  const huge_pages = vmstat(machine).thp_fault_alloc;
+  _fragments[Symbol.dispose]();
+  return {
+    bytes: size,
+    pages: Math.ceil(len / PAGE_SIZE),
+    huge_pages,
+    extents: {
+      handles: extents.handles + back.handles,
+      references: extents.references + back.references,
+    },
+    single_pages: single,
+    sums: [sha256(readFileSync(file)), sha256(memory), sha256(readFileSync(copy))],
+    leaks: shutdown(machine).lost_pages,
+  };
+}
