@@ -1,5 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Putting a machine together, and taking it apart (ours). */
+
+import { debug_probe, type DebugLevel } from "./debug/debug.js";
 import { to_machine } from "./handle/cast.js";
 import type { Machine } from "./handle/context.js";
 import { new_folio_id, page_flags, page_ref, PG_allocated, PG_zero } from "./machine/arena.js";
@@ -11,7 +13,6 @@ import {
   type MachineState,
 } from "./machine/machine.js";
 import type { HeldReference } from "./machine/probe.js";
-import { debug_probe, type DebugLevel } from "./debug/debug.js";
 import { BuddyAllocator } from "./mm/page_alloc.js";
 import { describe_counts, ORDER_ZERO_PAGE } from "./mm/page_ref.js";
 
@@ -77,7 +78,9 @@ function make_zero_page(machine: MachineState): number {
  * are no handles any more.
  *
  * @example
+ * const machine = boot();
  * const { leaks, lost_pages } = shutdown(machine);
+ * console.log(leaks.length, lost_pages); // -> 0 0
  */
 export function shutdown(machine: Machine): ShutdownReport {
   const state = machine_state(machine);

@@ -2,6 +2,7 @@
  * user-page: the typed reference API for pinned user pages, and a machine to run it on.
  * @packageDocumentation
  */
+
 export type { Narrows } from "./handle/affine.js";
 export type { Pfn, UserAddr } from "./handle/addr.js";
 export type * from "./handle/bio.js";
@@ -97,8 +98,6 @@ export {
 } from "./mm/mmap.js";
 export { mmap_read_lock, mmap_read_unlock } from "./mm/mmap_lock.js";
 export {
-  assert_held,
-  folio_add_pin,
   folio_get,
   folio_maybe_dma_pinned,
   folio_order,
@@ -106,22 +105,23 @@ export {
   folio_pincount,
   folio_put,
   folio_ref_count,
+  page_folio,
+  try_get_folio,
+} from "./mm/folio.js";
+export {
   get_page,
   get_page_unless_zero,
   is_zero_page,
-  page_folio,
   page_mapcount,
   page_ref_count,
   page_ref_freeze,
   page_ref_unfreeze,
   page_to_pfn,
-  page_to_user_page,
   pfn_to_page,
   put_page,
-  try_get_folio,
   try_get_page,
-  ZERO_PAGE,
 } from "./mm/page.js";
+export { assert_held, folio_add_pin, page_to_user_page, ZERO_PAGE } from "./mm/page_pin.js";
 export { alloc_page, folio_alloc, fragment_memory, type Fragmentation } from "./mm/page_alloc.js";
 export {
   get_user_page,

@@ -1,5 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** A disk as the block layer sees it.  Models the part of struct block_device that a bio needs. */
+
 import type { BlockDevice } from "../handle/bio.js";
 import { throw_misuse, type MachineState } from "../machine/machine.js";
 

@@ -1,5 +1,5 @@
 /** Filling a bio, and releasing what it carried.  Models block/bio.c. */
-import { TAG_USER } from "../handle/tags.js";
+
 import type { Narrows } from "../handle/affine.js";
 import type {
   AddUserBvec,
@@ -30,12 +30,12 @@ import type { ProcessContext } from "../handle/context.js";
 import type { BlkError } from "../handle/errno.js";
 import type { By } from "../handle/kinds.js";
 import type { BorrowedPage, Dir, SpentUserPage, UserPagePinnedFor } from "../handle/page.js";
+import { TAG_USER } from "../handle/tags.js";
 import { might_sleep, schedule_work_on } from "../machine/context.js";
 import { BIO_MAX_VECS, PAGE_SIZE } from "../machine/limits.js";
 import { machine_of_handle, throw_misuse } from "../machine/machine.js";
-
+import { bvec_list_state, bvec_state, type UserBvec, type UserBvecList } from "../mm/bvec_state.js";
 import { used_pfn } from "../mm/page.js";
-import { bvec_list_state, bvec_state, type UserBvec } from "../mm/user_bvec.js";
 import { bdev_state } from "./bdev.js";
 import { BioState, bio_state } from "./bio_state.js";
 
@@ -59,6 +59,14 @@ function alloc(
  *
  * @param nr_vecs - segments it has room for, 1 to 256; a RangeError otherwise
  * @param sector - where on the disk, in units of 512 bytes; C sets bi_iter.bi_sector
+ * @example
+ * const page = alloc_page(current);
+ * if (IS_ERR(page)) return page;
+ * const bio = bio_alloc(disk, 1, "REQ_OP_READ");
+ * bio_add_page(bio, page, PAGE_SIZE, 0);
+ * submit_bio_wait(bio, current);
+ * bio_put(bio);
+ * put_page(page);
  */
 export function bio_alloc(bdev: BlockDevice, nr_vecs: number, opf: Op, sector = 0): OwnedPlainBio {
   return to_plain_bio(alloc(bdev, "plain pages", nr_vecs, opf, sector));
@@ -116,6 +124,7 @@ export function bio_add_page(
     ]);
   }
   used_pfn(page, called);
+  state.assert_machine(machine_of_handle(p, called), called);
   if (state.full) return 0;
   state.add(p, "page", offset, len);
   return len;
@@ -136,7 +145,8 @@ export const bio_add_user_page: AddUserPage<{ is: SpentUserPage<By<"bio_add_user
   const state = fresh(bio, "pinned user pages", called);
   check_segment(len, offset);
   const p = raw(page);
-  machine_of_handle(p, called).probe?.used("user_page", p, called, state.dir === "dest");
+  state.assert_machine(machine_of_handle(p, called), called);
+  state.machine.probe?.used("user_page", p, called, state.dir === "dest");
   if (state.full) return false;
   state.machine.probe?.moved("user_page", p, called, state);
   state.add(p, "user_page", offset, len);
@@ -148,11 +158,8 @@ function move_in(state: BioState, bvec: UserBvec, called: string): void {
   state.machine.probe?.moved("bvec", bvec.handle, called, state);
   state.add(bvec.handle, "bvec", bvec.offset, bvec.len);
 }
-function check_direction(
-  state: BioState,
-  pinned: { dir: Dir; describe(): string },
-  by: string,
-): void {
+function check_pins(state: BioState, pinned: UserBvec | UserBvecList, by: string): void {
+  state.assert_machine(pinned.machine, by);
   if (state.dir === "dest" && pinned.dir !== "dest") {
     throw_misuse("wrong-direction", by, pinned.describe(), [`into      ${state.describe()}`]);
   }
@@ -169,7 +176,7 @@ export const bio_add_user_bvec: AddUserBvec<{ is: SpentBvec<By<"bio_add_user_bve
   const called = "bio_add_user_bvec()";
   const state = fresh(bio, "pinned user pages", called);
   const extent = bvec_state(bvec, called);
-  check_direction(state, extent, called);
+  check_pins(state, extent, called);
   if (state.full) return false;
   extent.end("bio_add_user_bvec");
   move_in(state, extent, called);
@@ -189,7 +196,7 @@ export function bio_add_user_bvecs<D extends Dir>(
   const called = "bio_add_user_bvecs()";
   const state = fresh(bio, "pinned user pages", called);
   const list = bvec_list_state(bvecs, called);
-  check_direction(state, list, called);
+  check_pins(state, list, called);
   const before = state.size;
   while (!state.full) {
     const extent = list.shift();

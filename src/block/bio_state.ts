@@ -1,12 +1,12 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** A bio at run time: what it carries, in which phase it is, and how it lets go of it.  Models struct bio. */
-import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
+
 import type { EndIo, Holds, Op } from "../handle/bio.js";
 import type { BlkError } from "../handle/errno.js";
 import { ENDS, type EndedBy, type Kind } from "../handle/kinds.js";
 import type { Dir } from "../handle/page.js";
+import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { page_flags, PG_dirty } from "../machine/arena.js";
-
 import { throw_misuse, type MachineState } from "../machine/machine.js";
 import { set_folio_dirty } from "../mm/gup.js";
 import { head_of, is_zero_pfn, pin_sub } from "../mm/page_ref.js";
@@ -74,6 +74,12 @@ export class BioState {
   assert_phase(called: string, ...phases: Phase[]): void {
     if (phases.includes(this.phase)) return;
     throw_misuse("bio-reused", called, this.describe(), this.facts());
+  }
+  /** What is added, or waits, is of the bio's own machine. */
+  assert_machine(machine: MachineState, called: string): void {
+    if (machine !== this.machine) {
+      throw_misuse("not-a-handle", called, `${this.describe()}, of another machine`);
+    }
   }
   assert_holds(holds: Holds, called: string): void {
     if (this.holds !== holds) throw_misuse("mixed-bio", called, this.describe(), this.facts());

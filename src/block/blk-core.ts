@@ -1,11 +1,12 @@
 /** Handing a bio to its device, and getting it back.  Models block/blk-core.c. */
+
 import type { Narrows } from "../handle/affine.js";
 import type { HeldBio, SpentBio } from "../handle/bio.js";
 import { to_ended_bio } from "../handle/cast.js";
 import type { ProcessContext } from "../handle/context.js";
+import type { SoftirqContext } from "../handle/context.js";
 import { ERR_PTR, type BlkError } from "../handle/errno.js";
 import type { By } from "../handle/kinds.js";
-import type { SoftirqContext } from "../handle/context.js";
 import { might_sleep, raise_softirq, run_softirqs_of } from "../machine/context.js";
 import { SECTOR_SIZE } from "../machine/limits.js";
 import { bytes_to_read, bytes_to_write } from "../mm/page_alloc.js";
@@ -55,8 +56,9 @@ export const submit_bio: Narrows<HeldBio, { is: SpentBio<By<"submit_bio">> }> = 
  */
 export function submit_bio_wait(bio: HeldBio, current: ProcessContext): BlkError | null {
   const called = "submit_bio_wait()";
-  might_sleep(current, called);
+  const machine = might_sleep(current, called);
   const state = bio_state(bio, called);
+  state.assert_machine(machine, called);
   state.assert_phase(called, "fresh");
   submit(state, () => undefined);
   run_softirqs_of(state.machine);

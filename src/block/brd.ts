@@ -1,4 +1,5 @@
 /** A disk in the host's memory.  Models drivers/block/brd.c. */
+
 import type { BlockDevice } from "../handle/bio.js";
 import { to_bdev } from "../handle/cast.js";
 import type { Machine } from "../handle/context.js";

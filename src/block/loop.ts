@@ -1,4 +1,5 @@
 /** A disk backed by a file of the host.  Models drivers/block/loop.c. */
+
 import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from "node:fs";
 import type { BlockDevice } from "../handle/bio.js";
 import { to_bdev } from "../handle/cast.js";
@@ -65,6 +66,9 @@ const HOST_ERRNO = {
  * @param path - an existing file that is not empty; its size is rounded up to sectors
  * @param read_only - do not open it for writing; writes fail with EIO then
  * @returns ENOENT, EACCES or EIO as the host says; EINVAL for an empty file or what is no file
+ * @example
+ * using disk = loop_configure(machine, "disk.img", true);
+ * if (IS_ERR(disk)) return disk;
  */
 export function loop_configure(
   machine: Machine,

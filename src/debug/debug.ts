@@ -1,4 +1,5 @@
 /** Debug mode, CONFIG_DEBUG_USER_PAGE_REFERENCES: the sole entry.  It observes and reports; it changes no result. */
+
 import type { MachineState } from "../machine/machine.js";
 import type { Probe } from "../machine/probe.js";
 import { Ledger } from "./ledger.js";

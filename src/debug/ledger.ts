@@ -2,6 +2,7 @@
  * Every acquisition has an identity: the serial number in the upper half of its handle, and a record of how it lives.
  * Typed columns; stacks are kept for what is held and for the last ones that ended.
  */
+
 import { ENDS, KINDS, type EndedBy, type Kind, type MisuseId } from "../handle/kinds.js";
 import { PAGE_HANDLE_SHIFT, SERIAL_UNIT, TAG_CHECKED, TAG_USER } from "../handle/tags.js";
 import { MAX_ENDED_SITES, MAX_RECORDS } from "../machine/limits.js";

@@ -1,4 +1,5 @@
 /** Where a call was made: captured cheaply, formatted only when a report is printed. */
+
 import type { Site } from "../machine/probe.js";
 
 /** The package; frames of its own code are passed over.  Its sources and its build lie in different folders of it. */

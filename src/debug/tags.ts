@@ -1,4 +1,5 @@
 /** Bit 0, checked at every call: which kind a handle is of.  No identity, so a second release is not seen here. */
+
 import type { Kind, MisuseId } from "../handle/kinds.js";
 import { PAGE_HANDLE_SHIFT, TAG_CHECKED, TAG_USER } from "../handle/tags.js";
 import { warn_misuse, type MachineState } from "../machine/machine.js";

@@ -2,12 +2,8 @@
  * Direct I/O between a user range and a disk: by extents, as this library proposes, and by pages, as Linux does it.
  * Models fs/iomap/direct-io.c and the direct path of block/fops.c.
  */
+
 import { ok, type Result } from "neverthrow";
-import type { UserAddr } from "../handle/addr.js";
-import type { BlockDevice, Op } from "../handle/bio.js";
-import type { Task } from "../handle/context.js";
-import { ERR_PTR, IS_ERR, PTR_ERR, type BlkError, type GupError } from "../handle/errno.js";
-import { ITER_DEST, ITER_SOURCE, type Dir, type OwnedUserPage } from "../handle/page.js";
 import { bdev_state } from "../block/bdev.js";
 import {
   bio_add_user_bvecs,
@@ -21,12 +17,18 @@ import {
   bio_set_pages_dirty,
 } from "../block/bio.js";
 import { submit_bio, submit_bio_wait } from "../block/blk-core.js";
+import type { UserAddr } from "../handle/addr.js";
+import type { BlockDevice, Op } from "../handle/bio.js";
+import type { Task } from "../handle/context.js";
+import { ERR_PTR, IS_ERR, PTR_ERR, type BlkError, type GupError } from "../handle/errno.js";
+import { ITER_DEST, ITER_SOURCE, type Dir, type OwnedUserPage } from "../handle/page.js";
+import { might_sleep, run_softirqs_of } from "../machine/context.js";
 import { BIO_MAX_VECS, PAGE_SIZE, SECTOR_SIZE } from "../machine/limits.js";
-import { run_softirqs_of } from "../machine/context.js";
+import { throw_misuse } from "../machine/machine.js";
+import { user_ptr_add } from "../mm/mmap.js";
 import { pin_user_pages_fast } from "../mm/pin_user_pages.js";
 import { put_user_page } from "../mm/unpin.js";
 import { get_user_bvec } from "../mm/user_bvec.js";
-import { user_ptr_add } from "../mm/mmap.js";
 import { IS_SHORT, pages_of } from "../mm/user_pages.js";
 
 type DioResult = Result<number, GupError | BlkError>;
@@ -34,8 +36,18 @@ const dio_error = (errno: "EINVAL" | "ENOSPC", message: string): DioResult =>
   PTR_ERR(ERR_PTR(errno, message) as BlkError);
 
 /** Position and length must be sectors of the disk; how much of them lies on it, or the refusal. */
-function bytes_on_disk(bdev: BlockDevice, op: Op, len: number, position: number): DioResult {
-  const { size } = bdev_state(bdev, "direct_io()");
+function bytes_on_disk(
+  current: Task,
+  bdev: BlockDevice,
+  op: Op,
+  len: number,
+  position: number,
+): DioResult {
+  const called = "direct_io()";
+  const { size, machine } = bdev_state(bdev, called);
+  if (machine !== might_sleep(current, called)) {
+    throw_misuse("not-a-handle", called, "a task and a disk of two machines");
+  }
   if (!Number.isSafeInteger(len) || len < 0 || len % SECTOR_SIZE !== 0) {
     return dio_error("EINVAL", `${len} bytes are not a number of sectors`);
   }
@@ -73,7 +85,7 @@ export function direct_io(
   len: number,
   position: number,
 ): DioResult {
-  const on_disk = bytes_on_disk(bdev, op, len, position);
+  const on_disk = bytes_on_disk(current, bdev, op, len, position);
   if (on_disk.isErr()) return on_disk;
   if (addr % SECTOR_SIZE !== 0) return dio_error("EINVAL", `address ${addr} is not aligned to 512`);
   return op === "REQ_OP_READ"
@@ -252,7 +264,7 @@ export function direct_io_pages_async(
   position: number,
   rule: FaultRule = "block device",
 ): DioResult {
-  const on_disk = bytes_on_disk(bdev, op, len, position);
+  const on_disk = bytes_on_disk(current, bdev, op, len, position);
   if (on_disk.isErr()) return on_disk;
   const bytes = on_disk.value;
   const short_is_ok = rule === "block device" && pages_of(addr, bytes) <= BIO_MAX_VECS;

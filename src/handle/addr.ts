@@ -1,4 +1,5 @@
 /** Numbers that must not be confused: user addresses and page frame numbers. */
+
 import type { Brand } from "ts-brand";
 
 /** A virtual address of user space, as `mmap()` returns it.  Models `void __user *`. */

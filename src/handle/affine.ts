@@ -11,29 +11,24 @@
  *   Held<S>       parameter of functions that release or move a handle
  *   Spent<S, By>  what the variable becomes; fits neither Borrowed nor Held, and Ref only if it was one
  */
-declare const state: unique symbol; // facts that hold now
-declare const spent: unique symbol; // on spent handles
-declare const borrowed: unique symbol; // the holder may not release
-// Parameters ask under other keys than Ref: a shared optional key would turn every message about a
-// `Ref` variable into TS2379 with its advice to add 'undefined', whatever the reason.
-declare const gone: unique symbol; // on all spent handles
-declare const lent: unique symbol; // on handles that may not be released
 
-export type Owned<S, Facts = {}> = S & { readonly [state]: Facts };
+declare const state: unique symbol; // facts that hold now
+declare const mine: unique symbol; // the holder may release: in Owned and Ref only
+declare const spent: unique symbol; // on spent handles
+// What parameters ask for stands under other keys, and Borrowed and Held share none: an optional key that both the
+// argument and the parameter have turns every message into TS2379 with its advice to add 'undefined', whatever the reason.
+declare const gone: unique symbol; // on all spent handles, asked by Borrowed
+declare const over: unique symbol; // on all spent handles, asked by Held
+
+export type Owned<S, Facts = {}> = S & { readonly [state]: Facts; readonly [mine]: true };
 // [spent] is mutable here and readonly in SpentRef on purpose: SpentRef is then a subtype of Ref, so a
 // predicate selects it, but not a strict subtype, so a control-flow join does not absorb it.
-export type Ref<S> = S & { [spent]?: never; readonly [borrowed]?: never };
-export type Lent<S> = S & {
-  [spent]?: never;
-  readonly [borrowed]?: true;
-  readonly [lent]?: true;
-};
-export type Borrowed<S> = S & {
-  readonly [gone]?: never;
-  readonly [borrowed]?: true;
-  readonly [lent]?: true;
-};
-export type Held<S> = S & { readonly [gone]?: never; readonly [lent]?: never };
+export type Ref<S> = S & { [spent]?: never; readonly [mine]: true };
+export type Lent<S> = S & { readonly [gone]?: never };
+export type Borrowed<S> = S & { readonly [gone]?: never };
+export type Held<S> = S & { readonly [mine]: true; readonly [over]?: never };
+/** An array that anybody may have made: its elements tell who may release. */
+export type HeldArray<S> = S & { readonly [over]?: never };
 
 /** A method, not a literal: two literals would intersect to `never`, and `never` fits every parameter. */
 export interface Gone<By> {
@@ -43,15 +38,17 @@ export interface Gone<By> {
 // joins keep both sides.
 export type SpentOwned<S, By> = S & {
   readonly [state]: any;
+  readonly [mine]: true;
   [spent]: Gone<By>;
   readonly [gone]: Gone<By>;
+  readonly [over]: Gone<By>;
 };
 export type SpentRef<S, By> = S & {
   readonly [state]: any;
+  readonly [mine]: true;
   readonly [spent]: never;
-  readonly [borrowed]: never;
   readonly [gone]: Gone<By>;
-  readonly [lent]: never;
+  readonly [over]: Gone<By>;
 };
 
 /**

@@ -1,8 +1,9 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Types of bios: kind and direction are chosen at allocation and stand in the type wherever the bio is. */
+
 import type { Held, Owned, Ref, SpentOwned, SpentRef } from "./affine.js";
-import type { SoftirqContext } from "./context.js";
 import type { BvecPinnedFor } from "./bvec.js";
+import type { SoftirqContext } from "./context.js";
 import type { Dir, LentUserPage, Page, UserPagePinnedFor } from "./page.js";
 
 declare const kind: unique symbol;

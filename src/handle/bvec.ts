@@ -1,5 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Types of pinned extents: one reference per contiguous run, and the list that owns the runs of a range. */
+
 import type { Borrowed, Held, Lent, Narrows, Owned, Ref, SpentOwned, SpentRef } from "./affine.js";
 import type { Is } from "./kinds.js";
 import type { Dir, LentUserPage, SpentUserPageRef, Term } from "./page.js";

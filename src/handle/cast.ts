@@ -2,7 +2,27 @@
  * The only place where a handle is made or opened (ours).  A handle is a number at run time and opaque in the
  * types, so each function here is one cast with its reason; everybody else calls these.
  */
-import { HANDLE_LOW_BITS, TAG_CHECKED, TAG_USER } from "./tags.js";
+
+import type { Pfn, UserAddr } from "./addr.js";
+import type {
+  BlockDevice,
+  EndedBio,
+  Holds,
+  OwnedPinnedBio,
+  OwnedPlainBio,
+  Segment,
+} from "./bio.js";
+import type { LentBvec, OwnedBvec, OwnedBvecList } from "./bvec.js";
+import type {
+  Machine,
+  Memfd,
+  Mm,
+  OwnedMmapLock,
+  ProcessContext,
+  SoftirqContext,
+  Task,
+} from "./context.js";
+import type { GupFlag, GupFlagBits, GupFlags, IllegalTogether } from "./gup_flags.js";
 import type {
   BorrowedFolio,
   BorrowedPage,
@@ -17,27 +37,7 @@ import type {
   Term,
   UnreferencedPage,
 } from "./page.js";
-import type { Pfn, UserAddr } from "./addr.js";
-import type {
-  BlockDevice,
-  EndedBio,
-  Holds,
-  OwnedPinnedBio,
-  OwnedPlainBio,
-  Segment,
-} from "./bio.js";
-import type { LentBvec, OwnedBvec, OwnedBvecList } from "./bvec.js";
-
-import type { GupFlag, GupFlagBits, GupFlags } from "./gup_flags.js";
-import type {
-  Machine,
-  Memfd,
-  Mm,
-  OwnedMmapLock,
-  ProcessContext,
-  SoftirqContext,
-  Task,
-} from "./context.js";
+import { HANDLE_LOW_BITS, TAG_CHECKED, TAG_USER } from "./tags.js";
 
 /** Any handle that is a number at run time; spent ones too, since releasing one is what must be noticed. */
 type NumberHandle = BorrowedPage | BorrowedUserPage | BorrowedFolio | UnreferencedPage;
@@ -102,7 +102,8 @@ export const to_memfd = (file: Disposable): Memfd => file as Memfd;
 export const to_mmap_lock = (lock: Disposable): OwnedMmapLock => lock as OwnedMmapLock;
 
 /** FOLL_ flags are bits at run time; 0 stands for none. */
-export const raw_flags = (flags: GupFlags | GupFlagBits | 0): number => flags as unknown as number;
+export const raw_flags = (flags: GupFlags | GupFlagBits | IllegalTogether<string> | 0): number =>
+  flags as unknown as number;
 export const to_flags = <F extends GupFlag>(bits: number): GupFlags<F> =>
   bits as unknown as GupFlags<F>;
 export const to_flag_bits = (bits: number): GupFlagBits => bits as unknown as GupFlagBits;

@@ -1,5 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Where code runs, as a value: what may sleep asks for a context that may. */
+
 import type { Borrowed, Held, Owned, Ref, SpentOwned, SpentRef } from "./affine.js";
 import type { Is } from "./kinds.js";
 

@@ -1,5 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Errors of the modelled world as values: what the kernel encodes as ERR_PTR(-EFAULT) or returns as -EFAULT. */
+
 import { err, type Err } from "neverthrow";
 
 /** Errno numbers of the generic Linux ABI, for those this library can return. */

@@ -2,6 +2,7 @@
  * FOLL_ flags as types: an illegal combination does not compile while its flags are literal.  Flags are opaque,
  * so `|` does not apply to them: gup_flags() combines.
  */
+
 import type { Brand } from "ts-brand";
 
 declare const contains: unique symbol;
@@ -45,6 +46,7 @@ export type TermOf<F> = "FOLL_LONGTERM" extends F ? "longterm" : "short";
 export interface IllegalTogether<Sentence extends string> {
   readonly illegal: Sentence;
 }
-export type LegalTogether<F> = ["FOLL_LONGTERM" | "FOLL_PCI_P2PDMA"] extends [F]
+/** The flags themselves, unless `All` of them exclude each other. */
+export type LegalFlags<F extends GupFlag, All> = ["FOLL_LONGTERM" | "FOLL_PCI_P2PDMA"] extends [All]
   ? IllegalTogether<"FOLL_LONGTERM excludes FOLL_PCI_P2PDMA">
-  : unknown;
+  : GupFlags<F>;

@@ -172,7 +172,7 @@ export const MISUSE = {
     sentence: "these FOLL_ flags may not be given together, or not to this function",
     instead: "gup_flags() accepts the combinations that are legal",
     otherwise: "the call warns and fails; pin_user_pages() even answers 0, which is no error",
-    seen_by: ["types", "always"],
+    seen_by: ["types"],
   },
   "address-confusion": {
     sentence: "a user address, a page frame number and a page are different things",

@@ -1,7 +1,17 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Types of page handles.  At run time a handle is a number: the address of a `struct page`. */
+
 import type { Brand } from "ts-brand";
-import type { Borrowed, Held, Lent, Owned, Ref, SpentOwned, SpentRef } from "./affine.js";
+import type {
+  Borrowed,
+  Held,
+  HeldArray,
+  Lent,
+  Owned,
+  Ref,
+  SpentOwned,
+  SpentRef,
+} from "./affine.js";
 import type { GupError } from "./errno.js";
 import type { Is } from "./kinds.js";
 
@@ -64,8 +74,8 @@ export type SpentUserPage<By> = SpentOwned<user_page<any, any>, By> | SpentUserP
 export type user_pages<D extends Dir = Dir, T extends Term = Term> = Array<OwnedUserPage<D, T>> &
   Disposable;
 export type OwnedUserPages<D extends Dir = Dir, T extends Term = Term> = Owned<user_pages<D, T>>;
-export type HeldUserPages = Held<readonly HeldUserPage[]>;
-export type HeldDestPages = Held<readonly HeldDestPage[]>;
+export type HeldUserPages = HeldArray<readonly HeldUserPage[]>;
+export type HeldDestPages = HeldArray<readonly HeldDestPage[]>;
 export type SpentUserPagesRef<By> = SpentRef<Array<SpentUserPageRef<By>> & Disposable, By>;
 export type SpentUserPages<By> =
   | SpentOwned<Array<SpentUserPage<By>> & Disposable, By>

@@ -8,6 +8,7 @@
  *                  < 0  ~id of the entry in `folio_table` that counts for it: every page of a large
  *                       folio, and a page of order 0 whose count left the range above (order is 0 then)
  */
+
 import { MAX_FOLIOS, MAX_PAGES, MAX_PAGE_TABLES, SECTION_SHIFT } from "./limits.js";
 
 export const page_ref: Int32Array = new Int32Array(MAX_PAGES);

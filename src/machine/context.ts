@@ -1,5 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Where code runs: tasks, kworkers and softirqs, and the two queues that lead from one to the other. */
+
+import { to_kworker, to_softirq } from "../handle/cast.js";
 import type {
   AnyContext,
   Machine,
@@ -10,7 +12,6 @@ import type {
 } from "../handle/context.js";
 import { MAX_SOFTIRQ_RUN } from "./limits.js";
 import { machine_state, throw_misuse, type MachineState } from "./machine.js";
-import { to_kworker, to_softirq } from "../handle/cast.js";
 
 /** What every context is at run time. */
 export abstract class Context {

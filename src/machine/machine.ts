@@ -1,8 +1,9 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** One machine (ours): a range of the arena, its memory, counters and log.  `boot()` in boot.ts puts one together. */
-import { HANDLE_LOW_BITS, PAGE_HANDLE_SHIFT } from "../handle/tags.js";
-import { format_report, make_report, MisuseError, type MisuseReport } from "./misuse.js";
+
+import type { Machine } from "../handle/context.js";
 import type { MisuseId } from "../handle/kinds.js";
+import { HANDLE_LOW_BITS, PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import {
   foll_pin_acquired,
   foll_pin_released,
@@ -22,7 +23,7 @@ import {
   SECTION_PAGES,
   SECTION_SHIFT,
 } from "./limits.js";
-import type { Machine } from "../handle/context.js";
+import { format_report, make_report, MisuseError, type MisuseReport } from "./misuse.js";
 import type { Probe } from "./probe.js";
 
 /** Event counters of a machine, in pages unless said otherwise.  Those with a kernel name count as the kernel does. */

@@ -1,4 +1,5 @@
 /** What misuse of the API throws (ours): the sentence of the table, the handle and what to call instead. */
+
 import { MISUSE, type MisuseId } from "../handle/kinds.js";
 
 export interface MisuseReport {

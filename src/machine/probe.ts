@@ -2,6 +2,7 @@
  * The observer interface of a machine (ours).  Nothing listens by default; debug mode does.  A probe sees every
  * acquisition, move and release; it gives acquisitions their identity and reports misuse.
  */
+
 import type { Kind } from "../handle/kinds.js";
 
 export interface Probe {

@@ -3,6 +3,7 @@
  * Scopes for handles that are numbers, which `using` does not take.  Models __free() and no_free_ptr() of
  * linux/cleanup.h.
  */
+
 import { IS_ERR, type Errno } from "../handle/errno.js";
 import type {
   BorrowedFolio,
@@ -74,7 +75,15 @@ export function __free<P, H extends P | Errno>(
   const scope: Disposable = new ScopeOf<P>(free, handle as P & H);
   return scope as Scope<Exclude<H, Errno>>;
 }
-/** Moves the handle out of its scope: the caller owns it.  Models no_free_ptr(). */
+/**
+ * Moves the handle out of its scope: the caller owns it.  Models no_free_ptr().
+ *
+ * @example
+ * using scope = __free(put_page, alloc_page(current));
+ * if (IS_ERR(scope)) return scope;
+ * const page = no_free_ptr(scope); // the end of the block releases nothing now
+ * put_page(page);
+ */
 export function no_free_ptr<H>(scope: Scope<H>): H {
   return scope.take();
 }

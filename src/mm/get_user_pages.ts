@@ -2,8 +2,9 @@
  * Unconverted code: plain references in an array of the caller's, and C's results.  A negative number is -errno, a short
  * count is a short count, and nothing is tracked but the kind.  Models the get_user_pages() family of mm/gup.c.
  */
-import { raw_flags, to_page } from "../handle/cast.js";
+
 import type { UserAddr } from "../handle/addr.js";
+import { raw_flags, to_page } from "../handle/cast.js";
 import type { LockedMm, ProcessContext, Task } from "../handle/context.js";
 import { errno_code } from "../handle/errno.js";
 import type { FastGetFlags, GetFlags, GupFlagBits } from "../handle/gup_flags.js";
@@ -13,6 +14,7 @@ import { PAGE_SIZE } from "../machine/limits.js";
 import { GUP_BATCH, gup_pages, gup_walk, set_folio_dirty } from "./gup.js";
 import { FOLL, illegal_flags } from "./gup_flags.js";
 import { used_pfn } from "./page.js";
+import { ref_sub } from "./page_ref.js";
 import {
   current_caller,
   locked_caller,
@@ -20,7 +22,6 @@ import {
   walk_of,
   type GupCaller,
 } from "./pin_user_pages.js";
-import { ref_sub } from "./page_ref.js";
 
 const EINVAL = -22;
 
@@ -69,6 +70,12 @@ function get_pages(
  * @param gup_flags - FOLL_WRITE if they will be written; 0 for none
  * @param pages - receives the pages; null only faults them in
  * @returns how many, which may be fewer than asked; or -errno when there is none
+ * @example
+ * using lock = mmap_read_lock(current, current.mm);
+ * const pages: Page[] = [];
+ * const got = get_user_pages(lock, buf, 4, FOLL_WRITE, pages);
+ * console.log(got); // -> 4
+ * for (let page = pages.pop(); page; page = pages.pop()) put_page(page);
  */
 export function get_user_pages(
   lock: LockedMm,
@@ -80,7 +87,15 @@ export function get_user_pages(
   const by = "get_user_pages()";
   return get_pages(locked_caller(lock, by), start, nr_pages, gup_flags, pages, by);
 }
-/** get_user_pages() of another address space.  Models get_user_pages_remote(), locked == NULL. */
+/**
+ * get_user_pages() of another address space.  Models get_user_pages_remote(), locked == NULL.
+ *
+ * @example
+ * using lock = mmap_read_lock(current, current.mm);
+ * const pages: Page[] = [];
+ * get_user_pages_remote(lock, buf, 1, 0, pages);
+ * for (let page = pages.pop(); page; page = pages.pop()) put_page(page);
+ */
 export function get_user_pages_remote(
   lock: LockedMm,
   start: UserAddr,
@@ -91,7 +106,14 @@ export function get_user_pages_remote(
   const by = "get_user_pages_remote()";
   return get_pages(locked_caller(lock, by), start, nr_pages, gup_flags, pages, by);
 }
-/** get_user_pages() that takes the lock itself.  Models get_user_pages_unlocked(), with its order of arguments. */
+/**
+ * get_user_pages() that takes the lock itself.  Models get_user_pages_unlocked(), with its order of arguments.
+ *
+ * @example
+ * const pages: Page[] = [];
+ * get_user_pages_unlocked(current, buf, 1, pages, 0);
+ * for (let page = pages.pop(); page; page = pages.pop()) put_page(page);
+ */
 export function get_user_pages_unlocked(
   current: Task,
   start: UserAddr,
@@ -102,7 +124,14 @@ export function get_user_pages_unlocked(
   const by = "get_user_pages_unlocked()";
   return get_pages(current_caller(current, by, false), start, nr_pages, gup_flags, pages, by);
 }
-/** get_user_pages() without the lock, as far as pages are present.  Models get_user_pages_fast(). */
+/**
+ * get_user_pages() without the lock, as far as pages are present.  Models get_user_pages_fast().
+ *
+ * @example
+ * const pages: Page[] = [];
+ * get_user_pages_fast(current, buf, 1, 0, pages);
+ * for (let page = pages.pop(); page; page = pages.pop()) put_page(page);
+ */
 export function get_user_pages_fast(
   current: Task,
   start: UserAddr,

@@ -2,8 +2,9 @@
  * Finding the pages of a user range and taking a reference on each: the fast walk of what is present, and the slow
  * one that faults.  Models mm/gup.c.  Pages go to `gup_pages`, one handle without tags each.
  */
-import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
+
 import { ERR_PTR, type GupError } from "../handle/errno.js";
+import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import {
   foll_pin_acquired,
   folio_table as folio_table_,

@@ -2,6 +2,7 @@
  * The walk behind get_user_bvec() (ours): like gup_walk(), but it takes one reference for each contiguous run inside one
  * folio instead of one per page.
  */
+
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import {
   foll_pin_acquired,
@@ -13,7 +14,6 @@ import {
 import { GUP_PIN_COUNTING_BIAS, PAGE_SIZE, PMD_SIZE, SECTION_SHIFT } from "../machine/limits.js";
 import { check_vma_flags, gup_slow, is_countable, must_unshare, type Walk } from "./gup.js";
 import { FOLL } from "./gup_flags.js";
-import { pages_of } from "./user_pages.js";
 import { is_zero_pfn, pin_add_uncounted, ref_count } from "./page_ref.js";
 import {
   _PAGE_PRESENT,
@@ -24,6 +24,7 @@ import {
   pte_index,
   PTE_FLAGS,
 } from "./pgtable.js";
+import { pages_of } from "./user_pages.js";
 
 const tables = page_tables_;
 const ref = page_ref_;

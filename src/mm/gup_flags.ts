@@ -1,6 +1,7 @@
 /** FOLL_ constants with the kernel's values, and which of them a call takes.  Models is_valid_gup_args(). */
+
 import { raw_flags, to_flag_bits, to_flags } from "../handle/cast.js";
-import type { GupFlag, GupFlagBits, GupFlags, LegalTogether } from "../handle/gup_flags.js";
+import type { GupFlag, GupFlagBits, GupFlags, LegalFlags } from "../handle/gup_flags.js";
 
 const WRITE = 1 << 0;
 const GET = 1 << 1;
@@ -68,7 +69,7 @@ export const FOLL_INTERRUPTIBLE: GupFlags<"FOLL_INTERRUPTIBLE"> = to_flags(INTER
  * const flags = gup_flags(FOLL_LONGTERM, FOLL_FORCE);
  */
 export function gup_flags<F extends GupFlag>(
-  ...flags: Array<GupFlags<F> & LegalTogether<NoInfer<F>>>
+  ...flags: Array<LegalFlags<F, NoInfer<F>>>
 ): GupFlags<F> {
   return to_flags(flags.reduce<number>((bits, flag) => bits | raw_flags(flag), 0));
 }

@@ -1,4 +1,5 @@
 /** Pages of 2 MiB, mapped by one entry of the third level.  Models mm/huge_memory.c. */
+
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import {
   entire_mapcount,
@@ -10,6 +11,7 @@ import {
   PG_anon_exclusive,
   PG_huge_zero,
 } from "../machine/arena.js";
+import { new_page_table } from "../machine/arena.js";
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PMD_SIZE } from "../machine/limits.js";
 import type { MachineState } from "../machine/machine.js";
 import type { MmState, Vma } from "./mm_types.js";
@@ -17,7 +19,6 @@ import { VM_HUGEPAGE, VM_WRITE } from "./mm_types.js";
 import { clear_pages } from "./page_alloc.js";
 import { ref_add, ref_sub } from "./page_ref.js";
 import { _PAGE_PRESENT, _PAGE_PSE, _PAGE_RW, PTE_FLAGS } from "./pgtable.js";
-import { new_page_table } from "../machine/arena.js";
 
 /** Not with a huge page: try with small ones. */
 export const VM_FAULT_FALLBACK = 4;

@@ -1,14 +1,15 @@
 /** Access to the bytes of pages and extents the caller holds.  Models memcpy_to_page() and its kind of linux/highmem.h. */
-import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
+
 import { ok, type Result } from "neverthrow";
 import type { BorrowedBvec, BorrowedDestBvec } from "../handle/bvec.js";
 import { ERR_PTR, PTR_ERR, type Errno } from "../handle/errno.js";
 import type { BorrowedDestPage, BorrowedPage, BorrowedUserPage } from "../handle/page.js";
+import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { PAGE_SIZE } from "../machine/limits.js";
 import { machine_of_pfn, throw_misuse } from "../machine/machine.js";
-import { bytes_to_read, bytes_to_write } from "./page_alloc.js";
+import { bvec_state } from "./bvec_state.js";
 import { used_pfn } from "./page.js";
-import { bvec_state } from "./user_bvec.js";
+import { bytes_to_read, bytes_to_write } from "./page_alloc.js";
 
 type Copied = Result<number, Errno<"EINVAL">>;
 
@@ -23,7 +24,11 @@ function outside(offset: number, len: number, size: number): Copied | null {
  * @param offset - bytes into the page, 0 to 4096 - to.length
  * @returns the bytes copied: all; EINVAL when they are not inside the page
  * @example
- * memcpy_from_page(new Uint8Array(16), page, 0);
+ * const page = get_user_page(current, buf, ITER_SOURCE);
+ * if (IS_ERR(page)) return page;
+ * const first = new Uint8Array(16);
+ * memcpy_from_page(first, page, 0);
+ * put_user_page(page);
  */
 export function memcpy_from_page(
   to: Uint8Array,

@@ -1,4 +1,5 @@
 /** Page faults and the entries they install.  Models mm/memory.c. */
+
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import {
   page_flags,
@@ -9,7 +10,6 @@ import {
   PG_anon_exclusive,
 } from "../machine/arena.js";
 import { PAGE_SIZE } from "../machine/limits.js";
-import { bytes_to_read, bytes_to_write, clear_pages } from "./page_alloc.js";
 import {
   do_huge_pmd_anonymous_page,
   do_huge_pmd_wp_page,
@@ -17,6 +17,7 @@ import {
 } from "./huge_memory.js";
 import type { MmState, Vma } from "./mm_types.js";
 import { VM_SHARED, VM_WRITE } from "./mm_types.js";
+import { bytes_to_read, bytes_to_write, clear_pages } from "./page_alloc.js";
 import { is_zero_pfn, ref_add, ref_count, ref_sub } from "./page_ref.js";
 import {
   _PAGE_PRESENT,

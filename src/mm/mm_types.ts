@@ -1,10 +1,11 @@
 /** An address space and its mappings.  Models struct mm_struct and struct vm_area_struct. */
+
+import type { Mm } from "../handle/context.js";
 import { page_tables } from "../machine/arena.js";
 import { free_page_table, new_page_table } from "../machine/arena.js";
 import { type Context } from "../machine/context.js";
 import { PAGE_SIZE } from "../machine/limits.js";
 import { throw_misuse, type MachineState } from "../machine/machine.js";
-import type { Mm } from "../handle/context.js";
 import type { ShmemFile } from "./shmem.js";
 
 export const PROT_NONE = 0;

@@ -1,8 +1,9 @@
 /** Making, changing and ending mappings.  Models mm/mmap.c, mm/mprotect.c and mm/madvise.c. */
+
 import { ok, type Result } from "neverthrow";
+import type { UserAddr } from "../handle/addr.js";
 import { to_mm, to_task, to_user_addr } from "../handle/cast.js";
 import type { Machine, Memfd, Task } from "../handle/context.js";
-import type { UserAddr } from "../handle/addr.js";
 import { ERR_PTR, PTR_ERR, type Errno, type MmError } from "../handle/errno.js";
 import { page_tables as tables } from "../machine/arena.js";
 import { might_sleep, TaskContext, task_state } from "../machine/context.js";

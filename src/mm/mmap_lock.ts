@@ -1,5 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** The lock of an address space, as a token that walks of it ask for.  Models include/linux/mmap_lock.h. */
+
 import type { Narrows } from "../handle/affine.js";
 import { to_mm, to_mmap_lock } from "../handle/cast.js";
 import type {

@@ -1,9 +1,10 @@
 /** The buddy allocator: blocks of 2^order pages, split and merged.  Models mm/page_alloc.c, one zone, no pcp lists. */
-import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
-import type { Machine, ProcessContext } from "../handle/context.js";
+
 import { to_folio, to_page } from "../handle/cast.js";
+import type { Machine, ProcessContext } from "../handle/context.js";
 import { ERR_PTR, type Errno } from "../handle/errno.js";
 import type { OwnedFolio, OwnedPage } from "../handle/page.js";
+import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import {
   entire_mapcount,
   folio_table,
@@ -17,9 +18,9 @@ import {
   PG_allocated,
   PG_touched,
 } from "../machine/arena.js";
+import { might_sleep } from "../machine/context.js";
 import { MAX_PAGE_ORDER, PAGE_SIZE } from "../machine/limits.js";
 import { machine_state, type MachineState, type PageAllocator } from "../machine/machine.js";
-import { might_sleep } from "../machine/context.js";
 import { describe_counts, describe_pfn, ref_sub } from "./page_ref.js";
 
 const NONE = -1;

@@ -2,6 +2,7 @@
  * The arithmetic of reference counts and pins, on page frame numbers.  Models include/linux/page_ref.h and
  * the counting part of mm/gup.c.  Nothing here checks a handle; page.ts, folio.ts and unpin.ts do.
  */
+
 import {
   foll_pin_acquired as acquired_,
   foll_pin_released as released_,

@@ -2,6 +2,7 @@
  * Page tables of four levels, as on x86-64.  An entry is the handle of a page with flags in its low bits; an entry
  * of an upper level is the number of a table in the same place.  Models the walks of mm/pgtable.
  */
+
 import { new_page_table, page_tables as page_tables_ } from "../machine/arena.js";
 
 const tables = page_tables_;

@@ -1,7 +1,8 @@
 /** Pinning user pages, a handle each: the pin_user_pages() family with typed results.  Models mm/gup.c. */
+
+import type { UserAddr } from "../handle/addr.js";
 import { raw_flags, to_user_page } from "../handle/cast.js";
 import type { LockedMm, Task } from "../handle/context.js";
-import type { UserAddr } from "../handle/addr.js";
 import { ERR_PTR, type GupError } from "../handle/errno.js";
 import type {
   FastPinFlag,
@@ -18,8 +19,8 @@ import { PAGE_SIZE, TASK_SIZE } from "../machine/limits.js";
 import type { Facts } from "../machine/probe.js";
 import { GUP_BATCH, gup_error, gup_pages, gup_walk, type Walk } from "./gup.js";
 import { FOLL, illegal_flags } from "./gup_flags.js";
-import { assert_not_recursive, locked_mm } from "./mmap_lock.js";
 import { mm_state, type MmState } from "./mm_types.js";
+import { assert_not_recursive, locked_mm } from "./mmap_lock.js";
 import { pin_result, UserPages } from "./user_pages.js";
 
 /** How one call walks: which mm, on whose behalf, by which rules. */
@@ -52,10 +53,11 @@ export function refuse_range(start: number, nr: number, fast: boolean): GupError
     return ERR_PTR("EFAULT", `${start} is no user address`);
   }
   if (!fast) return null;
-  if (!Number.isSafeInteger(start + nr * PAGE_SIZE)) {
+  const end = start - (start % PAGE_SIZE) + nr * PAGE_SIZE;
+  if (!Number.isSafeInteger(end)) {
     return ERR_PTR("EOVERFLOW", "the range wraps around the address space");
   }
-  return start + nr * PAGE_SIZE > TASK_SIZE ? gup_error(-14, start) : null;
+  return end > TASK_SIZE ? gup_error(-14, start) : null;
 }
 
 /** Pins into `pages`; the error that ended it, if fewer than `nr` were pinned. */
@@ -139,7 +141,14 @@ export function pin_user_pages<D extends Dir, F extends PinFlag = never>(
   const by = "pin_user_pages()";
   return pin_pages(locked_caller(lock, by), start, nr_pages, dir, flags, by);
 }
-/** pin_user_pages() of an address space that need not be the current one.  Models pin_user_pages_remote(), locked == NULL. */
+/**
+ * pin_user_pages() of an address space that need not be the current one.  Models pin_user_pages_remote(), locked == NULL.
+ *
+ * @example
+ * using lock = mmap_read_lock(current, current.mm);
+ * using pages = all_or_none(pin_user_pages_remote(lock, buf, 4, ITER_SOURCE));
+ * if (IS_ERR(pages)) return pages;
+ */
 export function pin_user_pages_remote<D extends Dir, F extends PinFlag = never>(
   lock: LockedMm,
   start: UserAddr,
@@ -150,7 +159,13 @@ export function pin_user_pages_remote<D extends Dir, F extends PinFlag = never>(
   const by = "pin_user_pages_remote()";
   return pin_pages(locked_caller(lock, by), start, nr_pages, dir, flags, by);
 }
-/** pin_user_pages() that takes the lock itself.  Models pin_user_pages_unlocked(). */
+/**
+ * pin_user_pages() that takes the lock itself.  Models pin_user_pages_unlocked().
+ *
+ * @example
+ * using pages = all_or_none(pin_user_pages_unlocked(current, buf, 4, ITER_SOURCE));
+ * if (IS_ERR(pages)) return pages;
+ */
 export function pin_user_pages_unlocked<D extends Dir, F extends PinFlag = never>(
   current: Task,
   start: UserAddr,
@@ -188,6 +203,11 @@ export function pin_user_pages_fast<D extends Dir, F extends FastPinFlag = never
  * @param addr - anywhere in the page
  * @param dir - 'dest' if the page will be written
  * @returns errors as pin_user_pages_fast()
+ * @example
+ * const page = get_user_page(current, buf, ITER_DEST);
+ * if (IS_ERR(page)) return page;
+ * memcpy_to_page(page, 0, new Uint8Array([1, 2, 3]));
+ * put_user_page(page);
  */
 export function get_user_page<D extends Dir, F extends FastPinFlag = never>(
   current: Task,

@@ -1,5 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Shared memory: a file whose pages live nowhere else.  Models mm/shmem.c and memfd_create(). */
+
 import { to_memfd } from "../handle/cast.js";
 import type { Memfd, ProcessContext } from "../handle/context.js";
 import { ERR_PTR, type Errno } from "../handle/errno.js";

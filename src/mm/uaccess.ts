@@ -1,9 +1,10 @@
 /** The kernel's own access to user memory, and loads and stores of a program.  Models include/linux/uaccess.h. */
-import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
+
 import { ok, type Result } from "neverthrow";
 import type { UserAddr } from "../handle/addr.js";
 import type { Task } from "../handle/context.js";
 import { ERR_PTR, PTR_ERR, type Errno } from "../handle/errno.js";
+import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { page_tables as tables } from "../machine/arena.js";
 import { might_sleep, task_state } from "../machine/context.js";
 import { PAGE_SIZE, TASK_SIZE } from "../machine/limits.js";

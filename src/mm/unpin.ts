@@ -1,9 +1,10 @@
 /** Releasing single pins and whole folios.  Models the unpin_user_*() of mm/gup.c and the put_user_page() of 2018. */
-import { HANDLE_LOW_BITS, PAGE_HANDLE_SHIFT } from "../handle/tags.js";
+
 import type { Narrows } from "../handle/affine.js";
 import { raw } from "../handle/cast.js";
 import type { By } from "../handle/kinds.js";
 import type { BorrowedFolio, HeldUserPage, SpentUserPage } from "../handle/page.js";
+import { HANDLE_LOW_BITS, PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { foll_pin_released as released_, page_ref as page_ref_ } from "../machine/arena.js";
 import { GUP_PIN_COUNTING_BIAS, SECTION_SHIFT } from "../machine/limits.js";
 import { machine_of_handle, throw_misuse } from "../machine/machine.js";

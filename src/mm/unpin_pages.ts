@@ -1,5 +1,5 @@
 /** Releasing arrays of pins.  Models unpin_user_pages() and its kind, and their names of 2018 and 2019. */
-import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
+
 import type { Narrows } from "../handle/affine.js";
 import { raw } from "../handle/cast.js";
 import type { ProcessContext } from "../handle/context.js";
@@ -12,19 +12,19 @@ import type {
   SpentUserPage,
   SpentUserPages,
 } from "../handle/page.js";
+import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { might_sleep } from "../machine/context.js";
-
 import { machine_of_handle, throw_misuse } from "../machine/machine.js";
 import { set_folio_dirty } from "./gup.js";
 import { describe_pfn, pin_sub } from "./page_ref.js";
 import { unpin_each } from "./unpin.js";
-import { end_array } from "./user_pages.js";
+import { end_array, UserPages } from "./user_pages.js";
 
 function release(pages: HeldUserPages, by: EndedBy): void {
-  const array = end_array(pages, by);
-  if (array?.owner) {
-    throw_misuse("wrong-owner", `${by}()`, `${pages.length} pages pinned by ${array.owner.name}`);
+  if (pages instanceof UserPages && pages.owner) {
+    throw_misuse("wrong-owner", `${by}()`, `${pages.length} pages pinned by ${pages.owner.name}`);
   }
+  end_array(pages, by);
   unpin_each(pages, `${by}()`, undefined);
 }
 /** Dirties each page, then unpins them: in that order, else the page may be written back clean in between. */

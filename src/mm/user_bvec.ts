@@ -3,206 +3,44 @@
  * One reference per contiguous run: get_user_bvec() and put_user_bvec(), as asked for on the mailing lists in 2019 and
  * again in 2026, and never built (no C code to model; ours).
  */
-import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
-import type { Narrows } from "../handle/affine.js";
-import { lend_bvec, lend_user_page, raw_flags, to_bvec, to_bvec_list } from "../handle/cast.js";
+
 import type { UserAddr } from "../handle/addr.js";
+import type { Narrows } from "../handle/affine.js";
 import type {
   BvecListPinnedFor,
   BvecPinnedFor,
   HeldBvecOrList,
   HeldDestBvecOrList,
-  LentBvec,
   OwnedBvec,
   OwnedBvecList,
   SpentBvec,
 } from "../handle/bvec.js";
+import { raw_flags, to_bvec, to_bvec_list } from "../handle/cast.js";
 import type { AnyContext, Mm, ProcessContext, Task } from "../handle/context.js";
 import { ERR_PTR, type GupError } from "../handle/errno.js";
 import type { FastPinFlag, FastPinFlags, TermOf } from "../handle/gup_flags.js";
-import { ENDS, type By, type EndedBy } from "../handle/kinds.js";
-import type { Dir, LentUserPage, Term } from "../handle/page.js";
+import { type By, type EndedBy } from "../handle/kinds.js";
+import type { Dir, Term } from "../handle/page.js";
+import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { type Context, machine_of, might_sleep } from "../machine/context.js";
 import { PAGE_SIZE } from "../machine/limits.js";
-import { throw_misuse, type MachineState } from "../machine/machine.js";
+import { throw_misuse } from "../machine/machine.js";
+import {
+  acquired_extent,
+  bvec_list_state,
+  bvec_state,
+  pfn_of,
+  UserBvec,
+  UserBvecList,
+} from "./bvec_state.js";
 import { gup_error, set_folio_dirty } from "./gup.js";
-import { FOLL, illegal_flags } from "./gup_flags.js";
 import { gup_bvec } from "./gup_bvec.js";
+import { FOLL, illegal_flags } from "./gup_flags.js";
 import { mm_state } from "./mm_types.js";
 import { assert_not_recursive } from "./mmap_lock.js";
 import { pin_add, pin_sub, ref_count } from "./page_ref.js";
 import { current_caller, refuse_range, walk_of, type GupCaller } from "./pin_user_pages.js";
 import { pages_of } from "./user_pages.js";
-
-const pfn_of = (handle: number): number => handle >>> PAGE_HANDLE_SHIFT;
-
-/** What an extent and a list share: whether they are still held, and how they ended. */
-abstract class Extents {
-  readonly machine: MachineState;
-  readonly dir: Dir;
-  ended: EndedBy | null = null;
-  constructor(machine: MachineState, dir: Dir) {
-    this.machine = machine;
-    this.dir = dir;
-  }
-  abstract describe(): string;
-  /** The handle of an extent, for its history; 0 if there is none. */
-  abstract get first(): number;
-  /** What debug mode knows of it, and how it ended. */
-  facts(): string[] {
-    const history = this.first === 0 ? undefined : this.machine.probe?.history(this.first);
-    return history ? [...history] : this.ended === null ? [] : [`ended     ${ENDS[this.ended]}`];
-  }
-  /** Drops the reference of each extent that is left. */
-  protected abstract drop(by: string): void;
-  assert_held(called: string): void {
-    if (this.ended === null && this.machine.alive) return;
-    const facts = this.machine.alive ? this.facts() : ["ended     its machine was shut down"];
-    throw_misuse("use-after-release", called, this.describe(), facts);
-  }
-  /** The handle's life ends here; a second time is misuse. */
-  end(by: EndedBy): void {
-    if (this.ended !== null) {
-      throw_misuse("double-release", `${by}()`, this.describe(), this.facts());
-    }
-    this.assert_held(`${by}()`);
-    this.ended = by;
-  }
-  release(by: EndedBy): void {
-    this.end(by);
-    this.drop(`${by}()`);
-  }
-  [Symbol.dispose](): void {
-    if (this.ended === null && this.machine.alive) this.release("put_user_bvec");
-  }
-}
-function drop_extent(machine: MachineState, page: number, by: string): void {
-  machine.probe?.released("bvec", page, by);
-  machine.nr_user_bvec_released++;
-  pin_sub(pfn_of(page), 1);
-}
-/** The handle of an extent: its first page, and in debug mode the identity of its one reference. */
-function acquired(machine: MachineState, addr: number, dir: Dir, by: string): number {
-  machine.nr_user_bvec_acquired++;
-  const { probe } = machine;
-  return probe ? probe.acquired("bvec", addr, by, probe.site(), { dest: dir === "dest" }) : addr;
-}
-
-/** One extent.  Those a list lends have an owner. */
-export class UserBvec extends Extents {
-  readonly handle: number;
-  readonly offset: number;
-  len: number;
-  readonly owner: UserBvecList | null;
-  constructor(
-    machine: MachineState,
-    dir: Dir,
-    handle: number,
-    offset: number,
-    len: number,
-    owner: UserBvecList | null,
-  ) {
-    super(machine, dir);
-    this.handle = handle;
-    this.offset = offset;
-    this.len = len;
-    this.owner = owner;
-  }
-  override get first(): number {
-    return this.handle;
-  }
-  get page(): LentUserPage {
-    return lend_user_page(this.handle);
-  }
-  override assert_held(called: string): void {
-    if (this.owner) this.owner.assert_held(called);
-    super.assert_held(called);
-  }
-  override end(by: EndedBy): void {
-    if (this.owner)
-      throw_misuse("release-lent", `${by}()`, this.describe(), [
-        `owner     ${this.owner.describe()}`,
-      ]);
-    super.end(by);
-  }
-  protected override drop(by: string): void {
-    drop_extent(this.machine, this.handle, by);
-  }
-  override describe(): string {
-    return `extent of ${this.len} bytes at pfn ${pfn_of(this.handle)}`;
-  }
-}
-
-/** A queue of extents; three numbers each: page, offset, length. */
-export class UserBvecList extends Extents {
-  readonly #extents: number[];
-  #first = 0;
-  #count: number;
-  constructor(machine: MachineState, dir: Dir, extents: number[], count: number) {
-    super(machine, dir);
-    this.#extents = extents;
-    this.#count = count;
-  }
-  override get first(): number {
-    return this.#extents[0] ?? 0;
-  }
-  get count(): number {
-    return this.#count;
-  }
-  get nr_segs(): number {
-    return (this.#extents.length - this.#first) / 3;
-  }
-  /** The extent in front, lent; null if there is none. */
-  front(): UserBvec | null {
-    return this.#at(this.#first, this);
-  }
-  /** Moves the front out: the caller owns its reference now. */
-  shift(): UserBvec | null {
-    const bvec = this.#at(this.#first, null);
-    if (bvec) {
-      this.#first += 3;
-      this.#count -= bvec.len;
-    }
-    return bvec;
-  }
-  #at(index: number, owner: UserBvecList | null): UserBvec | null {
-    const e = this.#extents;
-    if (index >= e.length) return null;
-    return new UserBvec(this.machine, this.dir, e[index]!, e[index + 1]!, e[index + 2]!, owner);
-  }
-  protected override drop(by: string): void {
-    const e = this.#extents;
-    for (let i = this.#first; i < e.length; i += 3) drop_extent(this.machine, e[i]!, by);
-    this.#first = e.length;
-    this.#count = 0;
-  }
-  set_dirty(): void {
-    const e = this.#extents;
-    for (let i = this.#first; i < e.length; i += 3) set_folio_dirty(pfn_of(e[i]!));
-  }
-  override describe(): string {
-    return `list of ${this.nr_segs} extents, ${this.count} bytes`;
-  }
-  *[Symbol.iterator](): Iterator<LentBvec> {
-    for (let i = this.#first; i < this.#extents.length; i += 3) {
-      this.assert_held("iteration");
-      yield lend_bvec(this.#at(i, this)!);
-    }
-  }
-}
-
-function extent(bvec: object, called: string): UserBvec {
-  if (!(bvec instanceof UserBvec)) throw_misuse("not-a-handle", called, "no extent");
-  bvec.assert_held(called);
-  return bvec;
-}
-function list_of(bvecs: object, called: string): UserBvecList {
-  if (!(bvecs instanceof UserBvecList)) throw_misuse("not-a-handle", called, "no list of extents");
-  bvecs.assert_held(called);
-  return bvecs;
-}
-/** For the block layer: an extent or list as the library sees it, held. */
-export { extent as bvec_state, list_of as bvec_list_state };
 
 // --- acquiring --------------------------------------------------------------------------------------------
 function acquire<D extends Dir, T extends Term>(
@@ -249,7 +87,7 @@ function acquire<D extends Dir, T extends Term>(
  * @returns EFAULT where a page cannot be accessed that way, ENOMEM without memory, EAGAIN after a SIGKILL, EINVAL for a
  *   bad length or illegal flags, EOVERFLOW for a range that wraps
  * @example
- * using bvecs = get_user_bvec(current, buf, 1 << 20, ITER_SOURCE);
+ * using bvecs = get_user_bvec(current, buf, 65536, ITER_SOURCE);
  * if (IS_ERR(bvecs)) return bvecs;
  * for (const bvec of bvecs) console.log(bvec.offset, bvec.len);
  */
@@ -268,6 +106,14 @@ export function get_user_bvec<D extends Dir, F extends FastPinFlag = never>(
  * get_user_bvec() of another address space, whose lock it takes for the call.
  *
  * @param current - a task or a kworker
+ * @example
+ * const { mm } = current;
+ * schedule_work(current, (kworker) => {
+ *   using bvecs = get_user_bvec_remote(kworker, mm, buf, 8192, ITER_DEST);
+ *   if (IS_ERR(bvecs)) return;
+ *   put_user_bvec_dirty_lock(bvecs, kworker);
+ * });
+ * flush_work(machine);
  */
 export function get_user_bvec_remote<D extends Dir, F extends FastPinFlag = never>(
   current: ProcessContext,
@@ -290,6 +136,9 @@ export function get_user_bvec_remote<D extends Dir, F extends FastPinFlag = neve
  *
  * @param len - 1 to 4096 bytes
  * @returns EINVAL for another length
+ * @example
+ * using padding = zero_user_bvec(current, 512);
+ * if (IS_ERR(padding)) return padding;
  */
 export function zero_user_bvec(
   context: AnyContext,
@@ -301,16 +150,23 @@ export function zero_user_bvec(
     return ERR_PTR("EINVAL", `${len} bytes: the zero page has ${PAGE_SIZE}`);
   }
   pin_add(machine.zero_pfn, 1);
-  const handle = acquired(machine, machine.zero_pfn << PAGE_HANDLE_SHIFT, "source", by);
+  const handle = acquired_extent(machine, machine.zero_pfn << PAGE_HANDLE_SHIFT, "source", by);
   return to_bvec(new UserBvec(machine, "source", handle, 0, len, null));
 }
 
 // --- dividing ---------------------------------------------------------------------------------------------
-/** Moves the first extent out of the list; null when none is left.  The caller owns it: put_user_bvec(). */
+/**
+ * Moves the first extent out of the list; null when none is left.  The caller owns it: put_user_bvec().
+ *
+ * @example
+ * using bvecs = get_user_bvec(current, buf, 65536, ITER_SOURCE);
+ * if (IS_ERR(bvecs)) return bvecs;
+ * for (let bvec = pop_user_bvec(bvecs); bvec; bvec = pop_user_bvec(bvecs)) put_user_bvec(bvec);
+ */
 export function pop_user_bvec<D extends Dir, T extends Term>(
   bvecs: BvecListPinnedFor<D, T>,
 ): OwnedBvec<D, T> | null {
-  const bvec = list_of(bvecs, "pop_user_bvec()").shift();
+  const bvec = bvec_list_state(bvecs, "pop_user_bvec()").shift();
   return bvec && to_bvec(bvec);
 }
 /**
@@ -319,7 +175,9 @@ export function pop_user_bvec<D extends Dir, T extends Term>(
  * @param bytes - 1 to bvec.len - 1, what stays in front
  * @returns EINVAL for another number, ENOMEM when the count would overflow; the extent is whole then
  * @example
- * const rest = split_user_bvec(bvec, 4096);
+ * using bvec = zero_user_bvec(current, 4096);
+ * if (IS_ERR(bvec)) return bvec;
+ * const rest = split_user_bvec(bvec, 512);
  * if (IS_ERR(rest)) return rest;
  * put_user_bvec(rest);
  */
@@ -328,7 +186,7 @@ export function split_user_bvec<D extends Dir, T extends Term>(
   bytes: number,
 ): OwnedBvec<D, T> | GupError {
   const by = "split_user_bvec()";
-  const front = extent(bvec, by);
+  const front = bvec_state(bvec, by);
   if (front.owner) throw_misuse("release-lent", by, front.describe());
   const { machine, len, offset } = front;
   if (!Number.isSafeInteger(bytes) || bytes < 1 || bytes >= len) {
@@ -340,7 +198,7 @@ export function split_user_bvec<D extends Dir, T extends Term>(
   const at = offset + bytes;
   const pfn = first + Math.floor(at / PAGE_SIZE);
   pin_add(pfn, 1);
-  const handle = acquired(machine, pfn << PAGE_HANDLE_SHIFT, front.dir, by);
+  const handle = acquired_extent(machine, pfn << PAGE_HANDLE_SHIFT, front.dir, by);
   front.len = bytes;
   return to_bvec(new UserBvec(machine, front.dir, handle, at % PAGE_SIZE, len - bytes, null));
 }
@@ -348,7 +206,7 @@ export function split_user_bvec<D extends Dir, T extends Term>(
 export function is_dest<D extends Dir, T extends Term>(
   bvecs: BvecListPinnedFor<D, T>,
 ): bvecs is OwnedBvecList<"dest", T> & BvecListPinnedFor<D, T> {
-  return list_of(bvecs, "is_dest()").dir === "dest";
+  return bvec_list_state(bvecs, "is_dest()").dir === "dest";
 }
 
 // --- releasing --------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** The array of pinned pages that acquirers return, and the short one (ours). */
+
 import { to_short_pin, to_user_pages } from "../handle/cast.js";
 import { ERR_PTR, IS_ERR, type GupError } from "../handle/errno.js";
 import { ENDS, type EndedBy } from "../handle/kinds.js";
@@ -14,9 +15,13 @@ import type {
 } from "../handle/page.js";
 import { PAGE_SIZE } from "../machine/limits.js";
 import { throw_misuse } from "../machine/machine.js";
-import type { VaddrPin } from "./vaddr_pin.js";
 import { unpin_each } from "./unpin.js";
 
+/** Who pins by a token of its own; vaddr_pin.ts has it. */
+export interface PinOwner {
+  readonly name: string;
+  released(nr_pages: number): void;
+}
 /** An array that knows whether it was released as a whole.  What map() and its kind return is a plain array. */
 export class UserPages extends Array<OwnedUserPage> {
   static override get [Symbol.species](): ArrayConstructor {
@@ -24,7 +29,7 @@ export class UserPages extends Array<OwnedUserPage> {
   }
   #ended: EndedBy | null = null;
   /** of vaddr_pin_pages() */
-  owner: VaddrPin | null = null;
+  owner: PinOwner | null = null;
   /** The array is released as a whole now; a second time is misuse. */
   end(by: EndedBy): void {
     if (this.#ended !== null) {
@@ -43,10 +48,8 @@ export class UserPages extends Array<OwnedUserPage> {
 }
 
 /** Arrays users made themselves have no state; those of acquirers end here. */
-export function end_array(pages: HeldUserPages, by: EndedBy): UserPages | null {
-  if (!(pages instanceof UserPages)) return null;
-  pages.end(by);
-  return pages;
+export function end_array(pages: HeldUserPages, by: EndedBy): void {
+  if (pages instanceof UserPages) pages.end(by);
 }
 
 class ShortPinOf {
@@ -74,7 +77,8 @@ export function pin_result<D extends Dir, T extends Term>(
  * Whether fewer pages were pinned than asked for (ours).  Those that were are in `.partial`.
  *
  * @example
- * if (IS_SHORT(pinned)) return pinned.partial.length;
+ * using pinned = pin_user_pages_fast(current, buf, 17, ITER_SOURCE); // buf has 16
+ * if (IS_SHORT(pinned)) console.log(pinned.partial.length, "of", pinned.asked); // -> 16 of 17
  */
 export function IS_SHORT<T>(pinned: T): pinned is Extract<T, ShortPin> {
   return pinned instanceof ShortPinOf;
@@ -83,7 +87,8 @@ export function IS_SHORT<T>(pinned: T): pinned is Extract<T, ShortPin> {
  * Puts a short pin back and makes it EFAULT (ours): all pages or none.
  *
  * @example
- * const pages = all_or_none(pin_user_pages_fast(current, buf, 8, ITER_DEST));
+ * using pages = all_or_none(pin_user_pages_fast(current, buf, 8, ITER_DEST));
+ * if (IS_ERR(pages)) return pages;
  */
 export function all_or_none<D extends Dir, T extends Term>(
   pinned: PinResult<D, T>,

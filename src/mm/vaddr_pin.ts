@@ -1,8 +1,8 @@
 /** Pins that belong to an owner, who can be asked what is outstanding.  Models the vaddr_pin_pages() proposed in 2019. */
-import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
+
+import type { UserAddr } from "../handle/addr.js";
 import type { Narrows } from "../handle/affine.js";
 import { raw } from "../handle/cast.js";
-import type { UserAddr } from "../handle/addr.js";
 import type { ProcessContext, Task } from "../handle/context.js";
 import { IS_ERR } from "../handle/errno.js";
 import type { By } from "../handle/kinds.js";
@@ -13,8 +13,8 @@ import type {
   PinResult,
   SpentUserPages,
 } from "../handle/page.js";
+import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { might_sleep, task_state } from "../machine/context.js";
-
 import { throw_misuse } from "../machine/machine.js";
 import { set_folio_dirty } from "./gup.js";
 import { FOLL_LONGTERM } from "./gup_flags.js";
@@ -51,6 +51,12 @@ export class VaddrPin {
  * @param nr_pages - pages, 0 and more
  * @param vaddr_pin - the owner's token
  * @returns as pin_user_pages()
+ * @example
+ * const file = new VaddrPin("file 3");
+ * const pages = all_or_none(vaddr_pin_pages(current, buf, 4, ITER_DEST, file));
+ * if (IS_ERR(pages)) return pages;
+ * console.log(file.outstanding); // -> 4
+ * vaddr_unpin_pages(pages, file);
  */
 export function vaddr_pin_pages<D extends Dir>(
   current: Task,

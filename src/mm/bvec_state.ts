@@ -1,0 +1,184 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/** Extents and lists of them at run time: what they hold, whether they still do, and how they ended (ours). */
+
+import type { LentBvec } from "../handle/bvec.js";
+import { lend_bvec, lend_user_page } from "../handle/cast.js";
+import { ENDS, type EndedBy } from "../handle/kinds.js";
+import type { Dir, LentUserPage } from "../handle/page.js";
+import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
+import { throw_misuse, type MachineState } from "../machine/machine.js";
+import { set_folio_dirty } from "./gup.js";
+import { pin_sub } from "./page_ref.js";
+
+export const pfn_of = (handle: number): number => handle >>> PAGE_HANDLE_SHIFT;
+
+/** What an extent and a list share: whether they are still held, and how they ended. */
+abstract class Extents {
+  readonly machine: MachineState;
+  readonly dir: Dir;
+  ended: EndedBy | null = null;
+  constructor(machine: MachineState, dir: Dir) {
+    this.machine = machine;
+    this.dir = dir;
+  }
+  abstract describe(): string;
+  /** The handle of an extent, for its history; 0 if there is none. */
+  abstract get first(): number;
+  /** What debug mode knows of it, and how it ended. */
+  facts(): string[] {
+    const history = this.first === 0 ? undefined : this.machine.probe?.history(this.first);
+    return history ? [...history] : this.ended === null ? [] : [`ended     ${ENDS[this.ended]}`];
+  }
+  /** Drops the reference of each extent that is left. */
+  protected abstract drop(by: string): void;
+  assert_held(called: string): void {
+    if (this.ended === null && this.machine.alive) return;
+    const facts = this.machine.alive ? this.facts() : ["ended     its machine was shut down"];
+    throw_misuse("use-after-release", called, this.describe(), facts);
+  }
+  /** The handle's life ends here; a second time is misuse. */
+  end(by: EndedBy): void {
+    if (this.ended !== null) {
+      throw_misuse("double-release", `${by}()`, this.describe(), this.facts());
+    }
+    this.assert_held(`${by}()`);
+    this.ended = by;
+  }
+  release(by: EndedBy): void {
+    this.end(by);
+    this.drop(`${by}()`);
+  }
+  [Symbol.dispose](): void {
+    if (this.ended === null && this.machine.alive) this.release("put_user_bvec");
+  }
+}
+function drop_extent(machine: MachineState, page: number, by: string): void {
+  machine.probe?.released("bvec", page, by);
+  machine.nr_user_bvec_released++;
+  pin_sub(pfn_of(page), 1);
+}
+/** The handle of an extent: its first page, and in debug mode the identity of its one reference. */
+export function acquired_extent(machine: MachineState, addr: number, dir: Dir, by: string): number {
+  machine.nr_user_bvec_acquired++;
+  const { probe } = machine;
+  return probe ? probe.acquired("bvec", addr, by, probe.site(), { dest: dir === "dest" }) : addr;
+}
+
+/** One extent.  Those a list lends have an owner. */
+export class UserBvec extends Extents {
+  readonly handle: number;
+  readonly offset: number;
+  len: number;
+  readonly owner: UserBvecList | null;
+  override [Symbol.dispose](): void {
+    if (!this.owner) super[Symbol.dispose]();
+  }
+  constructor(
+    machine: MachineState,
+    dir: Dir,
+    handle: number,
+    offset: number,
+    len: number,
+    owner: UserBvecList | null,
+  ) {
+    super(machine, dir);
+    this.handle = handle;
+    this.offset = offset;
+    this.len = len;
+    this.owner = owner;
+  }
+  override get first(): number {
+    return this.handle;
+  }
+  get page(): LentUserPage {
+    return lend_user_page(this.handle);
+  }
+  override assert_held(called: string): void {
+    if (this.owner) this.owner.assert_held(called);
+    super.assert_held(called);
+  }
+  override end(by: EndedBy): void {
+    if (this.owner)
+      throw_misuse("release-lent", `${by}()`, this.describe(), [
+        `owner     ${this.owner.describe()}`,
+      ]);
+    super.end(by);
+  }
+  protected override drop(by: string): void {
+    drop_extent(this.machine, this.handle, by);
+  }
+  override describe(): string {
+    return `extent of ${this.len} bytes at pfn ${pfn_of(this.handle)}`;
+  }
+}
+
+/** A queue of extents; three numbers each: page, offset, length. */
+export class UserBvecList extends Extents {
+  readonly #extents: number[];
+  #first = 0;
+  #count: number;
+  constructor(machine: MachineState, dir: Dir, extents: number[], count: number) {
+    super(machine, dir);
+    this.#extents = extents;
+    this.#count = count;
+  }
+  override get first(): number {
+    return this.#extents[0] ?? 0;
+  }
+  get count(): number {
+    return this.#count;
+  }
+  get nr_segs(): number {
+    return (this.#extents.length - this.#first) / 3;
+  }
+  /** The extent in front, lent; null if there is none. */
+  front(): UserBvec | null {
+    return this.#at(this.#first, this);
+  }
+  /** Moves the front out: the caller owns its reference now. */
+  shift(): UserBvec | null {
+    const bvec = this.#at(this.#first, null);
+    if (bvec) {
+      this.#first += 3;
+      this.#count -= bvec.len;
+    }
+    return bvec;
+  }
+  #at(index: number, owner: UserBvecList | null): UserBvec | null {
+    const e = this.#extents;
+    if (index >= e.length) return null;
+    return new UserBvec(this.machine, this.dir, e[index]!, e[index + 1]!, e[index + 2]!, owner);
+  }
+  protected override drop(by: string): void {
+    const e = this.#extents;
+    for (let i = this.#first; i < e.length; i += 3) drop_extent(this.machine, e[i]!, by);
+    this.#first = e.length;
+    this.#count = 0;
+  }
+  set_dirty(): void {
+    const e = this.#extents;
+    for (let i = this.#first; i < e.length; i += 3) set_folio_dirty(pfn_of(e[i]!));
+  }
+  override describe(): string {
+    return `list of ${this.nr_segs} extents, ${this.count} bytes`;
+  }
+  *[Symbol.iterator](): Iterator<LentBvec> {
+    for (let i = this.#first; i < this.#extents.length; i += 3) {
+      this.assert_held("iteration");
+      yield lend_bvec(this.#at(i, this)!);
+    }
+  }
+}
+
+/** An extent as the library sees it, held. */
+export function bvec_state(bvec: object, called: string): UserBvec {
+  if (!(bvec instanceof UserBvec)) throw_misuse("not-a-handle", called, "no extent");
+  bvec.assert_held(called);
+  return bvec;
+}
+/** The same of a list. */
+export function bvec_list_state(bvecs: object, called: string): UserBvecList {
+  if (!(bvecs instanceof UserBvecList)) throw_misuse("not-a-handle", called, "no list of extents");
+  bvecs.assert_held(called);
+  return bvecs;
+}

@@ -1,0 +1,83 @@
+/** Pins taken from a page the caller holds already, and the check that one is held. */
+
+import type { Held } from "../handle/affine.js";
+import { lend_page, to_user_page } from "../handle/cast.js";
+import type { AnyContext } from "../handle/context.js";
+import { ERR_PTR, type Errno } from "../handle/errno.js";
+import type {
+  BorrowedFolio,
+  BorrowedPage,
+  CheckedUserPage,
+  Dir,
+  OwnedUserPage,
+  Term,
+} from "../handle/page.js";
+import type { user_page } from "../handle/page.js";
+import { PAGE_HANDLE_SHIFT, TAG_CHECKED } from "../handle/tags.js";
+import { machine_of } from "../machine/context.js";
+import { machine_of_pfn } from "../machine/machine.js";
+import { used_pfn } from "./page.js";
+import {
+  describe_pfn,
+  is_zero_pfn,
+  maybe_dma_pinned,
+  pin_add,
+  pin_add_uncounted,
+  ref_count,
+  throw_no_reference,
+} from "./page_ref.js";
+
+/** The shared page full of zeroes; everybody holds it.  Models ZERO_PAGE().  Any context; it names the machine. */
+export function ZERO_PAGE(context: AnyContext): BorrowedPage {
+  const machine = machine_of(context, "ZERO_PAGE()");
+  return lend_page((machine.zero_pfn << PAGE_HANDLE_SHIFT) | (machine.probe ? TAG_CHECKED : 0));
+}
+/**
+ * Takes a user pin on a page the caller holds, the zero page for instance, so that it fits among pinned pages (ours:
+ * the third point of Jan Kara's proposal of 2018).  The caller owns one pin: put_user_page().
+ *
+ * @returns ENOMEM when the count is not above 0
+ * @example
+ * const zero = page_to_user_page(ZERO_PAGE(current));
+ * if (IS_ERR(zero)) return zero;
+ * put_user_page(zero);
+ */
+export function page_to_user_page(
+  page: BorrowedPage,
+): OwnedUserPage<"source", "short"> | Errno<"ENOMEM"> {
+  const called = "page_to_user_page()";
+  const pfn = used_pfn(page, called);
+  const machine = machine_of_pfn(pfn)!;
+  if (ref_count(pfn) <= 0) {
+    return ERR_PTR("ENOMEM", `refcount ${ref_count(pfn)} of ${describe_pfn(pfn)}`);
+  }
+  pin_add(pfn, 1);
+  const addr = pfn << PAGE_HANDLE_SHIFT;
+  const { probe } = machine;
+  return to_user_page(probe ? probe.acquired("user_page", addr, called, probe.site()) : addr);
+}
+/**
+ * Takes another pin on a folio that the caller holds a pin on.  Models folio_add_pin(), which does not count in
+ * nr_foll_pin_acquired though its release counts.  Which handle the pin belongs to is not tracked.
+ */
+export function folio_add_pin(folio: BorrowedFolio): void {
+  const pfn = used_pfn(folio, "folio_add_pin()");
+  const machine = machine_of_pfn(pfn)!;
+  if (is_zero_pfn(pfn)) return;
+  if (!maybe_dma_pinned(pfn)) {
+    machine.WARN_ONCE(`folio_add_pin(): no pin is held on ${describe_pfn(pfn)}`);
+  }
+  pin_add_uncounted(pfn, 1);
+  const { probe } = machine;
+  probe?.acquired("user_page", pfn << PAGE_HANDLE_SHIFT, "folio_add_pin()", probe.site());
+}
+/**
+ * Checks that the pin is held, and makes the compiler follow the handle from here (ours): at the top of a function that
+ * releases a parameter on some paths, and before a loop.
+ */
+export function assert_held<D extends Dir, T extends Term>(
+  page: Held<user_page<D, T>>,
+): asserts page is CheckedUserPage<D, T> {
+  const pfn = used_pfn(page, "assert_held()");
+  if (!is_zero_pfn(pfn) && !maybe_dma_pinned(pfn)) throw_no_reference(pfn, "assert_held()");
+}
