@@ -52,6 +52,9 @@ function alloc(
   if (!Number.isSafeInteger(sector) || sector < 0) {
     throw new RangeError(`${sector} is no sector`);
   }
+  if (opf !== "REQ_OP_READ" && opf !== "REQ_OP_WRITE") {
+    throw new RangeError(`${String(opf)} is neither REQ_OP_READ nor REQ_OP_WRITE`);
+  }
   return new BioState(bdev_state(bdev, "bio_alloc()"), holds, opf, nr_vecs, sector);
 }
 /**
@@ -229,6 +232,7 @@ export function bio_for_each_segment_all<H extends Holds>(bio: BioOf<H>): Iterab
 export function bio_set_end_io<H extends Holds>(bio: FreshBio<H>, end_io: EndIo<NoInfer<H>>): void {
   const state = bio_state(bio, "bio_set_end_io()");
   state.assert_phase("bio_set_end_io()", "fresh");
+  if (typeof end_io !== "function") throw new RangeError("bio_set_end_io(): no function");
   state.end_io = end_io;
 }
 

@@ -72,7 +72,8 @@ export class BioState {
   }
   /** The call may go on only in these phases. */
   assert_phase(called: string, ...phases: Phase[]): void {
-    if (phases.includes(this.phase)) return;
+    // Emptied, it can be looked at and put; there is nothing to submit or add to.
+    if (phases.includes(this.phase) && (!this.emptied || phases.includes("ended"))) return;
     throw_misuse("bio-reused", called, this.describe(), this.facts());
   }
   /** What is added, or waits, is of the bio's own machine. */

@@ -14,7 +14,9 @@ import { is_pin, wrong_tag } from "./tags.js";
 
 const HELD = 1;
 const MOVED = 2;
-const ENDED = 3;
+const ENDED = 4;
+/** Acquisitions that have not ended: their numbers are not used again. */
+const HELD_OR_MOVED: number = HELD | MOVED;
 const NOWHERE: Site = {};
 const KIND_NAMES = Object.keys(KINDS) as Kind[];
 
@@ -70,9 +72,13 @@ export class Ledger implements Probe {
   }
   #next_serial(): number {
     let serial = this.#last;
+    let tries = 0;
     do {
+      if (++tries > MAX_RECORDS) {
+        throw new RangeError(`more than ${MAX_RECORDS - 1} references held with debug mode on`);
+      }
       serial = serial + 1 < MAX_RECORDS ? serial + 1 : 1;
-    } while (serial < this.#size && this.#state[serial] === HELD);
+    } while (serial < this.#size && (this.#state[serial]! & HELD_OR_MOVED) !== 0);
     if (serial >= this.#size) this.#grow();
     if (this.#state[serial] !== 0) this.#forget(serial);
     return (this.#last = serial);
@@ -158,7 +164,9 @@ export class Ledger implements Probe {
   }
   released_among(kind: Kind, addr: number, nr_pages: number, by: string): void {
     const end = addr + (nr_pages << PAGE_HANDLE_SHIFT);
-    for (let serial = Math.min(this.#last, this.#size - 1); serial > 0; serial--) {
+    // The youngest first; numbers above the last one are older, from before they began again.
+    for (let back = 0; back < this.#size; back++) {
+      const serial = (this.#last - back + this.#size) % this.#size;
       const at = this.#addr[serial]!;
       if (at < addr || at >= end || this.#state[serial] !== HELD) continue;
       if (KIND_NAMES[this.#kind[serial]!] !== kind) continue;

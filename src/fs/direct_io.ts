@@ -48,6 +48,9 @@ function bytes_on_disk(
   if (machine !== might_sleep(current, called)) {
     throw_misuse("not-a-handle", called, "a task and a disk of two machines");
   }
+  if (op !== "REQ_OP_READ" && op !== "REQ_OP_WRITE") {
+    return dio_error("EINVAL", `${String(op)} is neither REQ_OP_READ nor REQ_OP_WRITE`);
+  }
   if (!Number.isSafeInteger(len) || len < 0 || len % SECTOR_SIZE !== 0) {
     return dio_error("EINVAL", `${len} bytes are not a number of sectors`);
   }
@@ -266,6 +269,7 @@ export function direct_io_pages_async(
 ): DioResult {
   const on_disk = bytes_on_disk(current, bdev, op, len, position);
   if (on_disk.isErr()) return on_disk;
+  if (typeof iocb?.ki_complete !== "function") throw new RangeError("a kiocb has ki_complete()");
   const bytes = on_disk.value;
   const short_is_ok = rule === "block device" && pages_of(addr, bytes) <= BIO_MAX_VECS;
   const dio: Dio = { ref: 1, size: 0, error: null, short_is_ok, iocb };

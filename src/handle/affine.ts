@@ -19,12 +19,13 @@ declare const spent: unique symbol; // on spent handles
 // argument and the parameter have turns every message into TS2379 with its advice to add 'undefined', whatever the reason.
 declare const gone: unique symbol; // on all spent handles, asked by Borrowed
 declare const over: unique symbol; // on all spent handles, asked by Held
+declare const left: unique symbol; // on spent handles, asked by Lent: the page of a spent extent must still fit it
 
 export type Owned<S, Facts = {}> = S & { readonly [state]: Facts; readonly [mine]: true };
 // [spent] is mutable here and readonly in SpentRef on purpose: SpentRef is then a subtype of Ref, so a
 // predicate selects it, but not a strict subtype, so a control-flow join does not absorb it.
 export type Ref<S> = S & { [spent]?: never; readonly [mine]: true };
-export type Lent<S> = S & { readonly [gone]?: never };
+export type Lent<S> = S & { readonly [left]?: never };
 export type Borrowed<S> = S & { readonly [gone]?: never };
 export type Held<S> = S & { readonly [mine]: true; readonly [over]?: never };
 /** An array that anybody may have made: its elements tell who may release. */
@@ -42,6 +43,7 @@ export type SpentOwned<S, By> = S & {
   [spent]: Gone<By>;
   readonly [gone]: Gone<By>;
   readonly [over]: Gone<By>;
+  readonly [left]: Gone<By>;
 };
 export type SpentRef<S, By> = S & {
   readonly [state]: any;
@@ -49,6 +51,7 @@ export type SpentRef<S, By> = S & {
   readonly [spent]: never;
   readonly [gone]: Gone<By>;
   readonly [over]: Gone<By>;
+  readonly [left]: never;
 };
 
 /**

@@ -27,6 +27,8 @@ export interface Errno<E extends ErrnoName = ErrnoName> extends Disposable {
   readonly errno: E;
   readonly message: string;
 }
+/** Any of them: the name that messages show instead of the list. */
+export interface AnyErrno extends Errno {}
 /** Why pages could not be found, pinned or mapped. */
 export type GupError = Errno<
   "EFAULT" | "ENOMEM" | "EINTR" | "EAGAIN" | "EOPNOTSUPP" | "EINVAL" | "EBUSY" | "EOVERFLOW"

@@ -123,7 +123,9 @@ export function run_softirqs_of(state: MachineState): number {
  * @param context - any; it names the machine
  */
 export function schedule_work(context: AnyContext, work: (kworker: ProcessContext) => void): void {
-  schedule_work_on(machine_of(context, "schedule_work()"), work);
+  const machine = machine_of(context, "schedule_work()");
+  if (typeof work !== "function") throw new RangeError("schedule_work(): work is no function");
+  schedule_work_on(machine, work);
 }
 export function schedule_work_on(
   machine: MachineState,

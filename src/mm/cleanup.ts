@@ -4,7 +4,7 @@
  * linux/cleanup.h.
  */
 
-import { IS_ERR, type Errno } from "../handle/errno.js";
+import { IS_ERR, type AnyErrno, type Errno } from "../handle/errno.js";
 import type {
   BorrowedFolio,
   BorrowedPage,
@@ -67,10 +67,11 @@ class ScopeOf<H> {
  * if (IS_ERR(zero)) return zero;
  * console.log(page_ref_count(zero.page));
  */
-export function __free<P, H extends P | Errno>(
+export function __free<P, H extends P | AnyErrno>(
   free: (handle: P) => void,
   handle: H,
 ): Scope<Exclude<H, Errno>> | Extract<H, Errno> {
+  if (typeof free !== "function") throw new RangeError("__free(): free is no function");
   if (IS_ERR(handle)) return handle;
   const scope: Disposable = new ScopeOf<P>(free, handle as P & H);
   return scope as Scope<Exclude<H, Errno>>;
@@ -85,5 +86,7 @@ export function __free<P, H extends P | Errno>(
  * put_page(page);
  */
 export function no_free_ptr<H>(scope: Scope<H>): H {
+  const owner: unknown = scope;
+  if (!(owner instanceof ScopeOf)) throw_misuse("not-a-handle", "no_free_ptr()", "no scope");
   return scope.take();
 }

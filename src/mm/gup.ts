@@ -242,7 +242,8 @@ export function gup_slow(mm: MmState, vma: Vma, addr: number, flags: number): nu
   for (;;) {
     const pte = lookup_pte(mm, addr);
     let fault = write ? FAULT_FLAG_WRITE : 0;
-    if (pte & _PAGE_PRESENT) {
+    // An entry that is not present is one of PROT_NONE, which only FOLL_FORCE gets to.
+    if (pte !== 0) {
       if (!write && (flags & FOLL.PIN) !== 0 && must_unshare(pte, flags, vma)) {
         fault = FAULT_FLAG_UNSHARE;
       } else if (!write || pte & _PAGE_RW || can_force_write(pte, vma, flags)) {

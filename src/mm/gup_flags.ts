@@ -68,7 +68,7 @@ export const FOLL_INTERRUPTIBLE: GupFlags<"FOLL_INTERRUPTIBLE"> = to_flags(INTER
  * @example
  * const flags = gup_flags(FOLL_LONGTERM, FOLL_FORCE);
  */
-export function gup_flags<F extends GupFlag>(
+export function gup_flags<F extends GupFlag = never>(
   ...flags: Array<LegalFlags<F, NoInfer<F>>>
 ): GupFlags<F> {
   return to_flags(flags.reduce<number>((bits, flag) => bits | raw_flags(flag), 0));
@@ -80,7 +80,7 @@ export function gup_flags_from(bits: number): GupFlagBits {
 
 /** Why these flags are refused, or null. */
 export function illegal_flags(bits: number, get_or_pin: number, fast: boolean): string | null {
-  if (!Number.isInteger(bits)) return `${bits} are no flags`;
+  if (bits !== (bits | 0)) return `${bits} are no flags`;
   if (bits & ~(fast ? FAST_CALLER : ANY_CALLER)) {
     return `0x${bits.toString(16)} has flags that this call does not take`;
   }

@@ -40,7 +40,7 @@ export function do_huge_pmd_anonymous_page(
   const zero = huge_zero_page(mm.machine);
   if (zero === 0) return fallback(mm);
   ref_add(zero, 1);
-  map_huge(slot, zero, 0);
+  map_huge(slot, zero, vma.present);
   return 0;
 }
 /** A write, or an unshare, of a huge page that is present and read-only. */
@@ -67,17 +67,17 @@ function map_new_huge_page(mm: MmState, vma: Vma, slot: number): number {
   clear_pages(mm.machine, head, HPAGE_PMD_NR);
   // The first page speaks for all while one entry maps them.
   page_flags[head] = page_flags[head]! | PG_anon | PG_anon_exclusive;
-  map_huge(slot, head, vma.flags & VM_WRITE ? _PAGE_RW : 0);
+  map_huge(slot, head, vma.present | (vma.flags & VM_WRITE ? _PAGE_RW : 0));
   return 0;
 }
 function fallback(mm: MmState): number {
   mm.machine.thp_fault_fallback++;
   return VM_FAULT_FALLBACK;
 }
-function map_huge(slot: number, head: number, writable: number): void {
+function map_huge(slot: number, head: number, flags: number): void {
   const id = ~page_ref[head]!;
   entire_mapcount[id] = entire_mapcount[id]! + 1;
-  tables[slot] = (head << PAGE_HANDLE_SHIFT) | _PAGE_PRESENT | _PAGE_PSE | writable;
+  tables[slot] = (head << PAGE_HANDLE_SHIFT) | _PAGE_PSE | flags;
 }
 function unmap_huge(head: number): void {
   const id = ~page_ref[head]!;

@@ -13,7 +13,8 @@ import { bytes_to_read, bytes_to_write } from "./page_alloc.js";
 
 type Copied = Result<number, Errno<"EINVAL">>;
 
-function outside(offset: number, len: number, size: number): Copied | null {
+function outside(offset: number, bytes: Uint8Array, size: number): Copied | null {
+  const len = bytes instanceof Uint8Array ? bytes.length : NaN;
   return Number.isSafeInteger(offset) && offset >= 0 && offset + len <= size
     ? null
     : PTR_ERR(ERR_PTR("EINVAL", `${len} bytes at ${offset} are not inside ${size}`));
@@ -36,7 +37,7 @@ export function memcpy_from_page(
   offset: number,
 ): Copied {
   const pfn = used_pfn(page, "memcpy_from_page()");
-  const refused = outside(offset, to.length, PAGE_SIZE);
+  const refused = outside(offset, to, PAGE_SIZE);
   if (refused) return refused;
   to.set(bytes_to_read(machine_of_pfn(pfn)!, pfn, offset, to.length));
   return ok(to.length);
@@ -53,7 +54,7 @@ export function memcpy_to_page(
   from: Uint8Array,
 ): Copied {
   const pfn = used_pfn(page, "memcpy_to_page()", true);
-  const refused = outside(offset, from.length, PAGE_SIZE);
+  const refused = outside(offset, from, PAGE_SIZE);
   if (refused) return refused;
   bytes_to_write(machine_of_pfn(pfn)!, pfn, offset, from.length).set(from);
   return ok(from.length);
@@ -67,7 +68,7 @@ export function memcpy_to_page(
 export function memcpy_from_bvec(to: Uint8Array, bvec: BorrowedBvec, offset = 0): Copied {
   const called = "memcpy_from_bvec()";
   const state = bvec_state(bvec, called);
-  const refused = outside(offset, to.length, state.len);
+  const refused = outside(offset, to, state.len);
   if (refused) return refused;
   state.machine.probe?.used("bvec", state.handle, called);
   const pfn = state.handle >>> PAGE_HANDLE_SHIFT;
@@ -84,7 +85,7 @@ export function memcpy_to_bvec(bvec: BorrowedDestBvec, from: Uint8Array, offset 
   const called = "memcpy_to_bvec()";
   const state = bvec_state(bvec, called);
   if (state.dir !== "dest") throw_misuse("wrong-direction", called, state.describe());
-  const refused = outside(offset, from.length, state.len);
+  const refused = outside(offset, from, state.len);
   if (refused) return refused;
   state.machine.probe?.used("bvec", state.handle, called);
   const pfn = state.handle >>> PAGE_HANDLE_SHIFT;

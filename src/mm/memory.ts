@@ -20,7 +20,6 @@ import { VM_SHARED, VM_WRITE } from "./mm_types.js";
 import { bytes_to_read, bytes_to_write, clear_pages } from "./page_alloc.js";
 import { is_zero_pfn, ref_add, ref_count, ref_sub } from "./page_ref.js";
 import {
-  _PAGE_PRESENT,
   _PAGE_PSE,
   _PAGE_RW,
   pmd_alloc,
@@ -68,7 +67,7 @@ export function handle_mm_fault(mm: MmState, vma: Vma, addr: number, flags: numb
 
 function do_anonymous_page(mm: MmState, vma: Vma, at: number, flags: number): number {
   if (flags === 0) {
-    tables[at] = (mm.machine.zero_pfn << PAGE_HANDLE_SHIFT) | _PAGE_PRESENT;
+    tables[at] = (mm.machine.zero_pfn << PAGE_HANDLE_SHIFT) | vma.present;
     return 0;
   }
   const pfn = alloc_zeroed_page(mm);
@@ -87,7 +86,7 @@ function map_anon(vma: Vma, at: number, pfn: number, flags: number): void {
   page_flags[pfn] = page_flags[pfn]! | PG_anon | PG_anon_exclusive;
   page_mapcount[pfn] = 1;
   const writable = flags & FAULT_FLAG_WRITE && vma.flags & VM_WRITE ? _PAGE_RW : 0;
-  tables[at] = (pfn << PAGE_HANDLE_SHIFT) | _PAGE_PRESENT | writable;
+  tables[at] = (pfn << PAGE_HANDLE_SHIFT) | vma.present | writable;
 }
 
 function do_file_fault(mm: MmState, vma: Vma, addr: number, at: number, flags: number): number {
@@ -100,7 +99,7 @@ function do_file_fault(mm: MmState, vma: Vma, addr: number, at: number, flags: n
   ref_add(pfn, 1);
   page_mapcount[pfn] = page_mapcount[pfn]! + 1;
   tables[at] =
-    (pfn << PAGE_HANDLE_SHIFT) | _PAGE_PRESENT | (flags & FAULT_FLAG_WRITE ? _PAGE_RW : 0);
+    (pfn << PAGE_HANDLE_SHIFT) | vma.present | (flags & FAULT_FLAG_WRITE ? _PAGE_RW : 0);
   return 0;
 }
 

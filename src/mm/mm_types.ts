@@ -6,6 +6,7 @@ import { free_page_table, new_page_table } from "../machine/arena.js";
 import { type Context } from "../machine/context.js";
 import { PAGE_SIZE } from "../machine/limits.js";
 import { throw_misuse, type MachineState } from "../machine/machine.js";
+import { _PAGE_PRESENT } from "./pgtable.js";
 import type { ShmemFile } from "./shmem.js";
 
 export const PROT_NONE = 0;
@@ -51,6 +52,10 @@ export class Vma {
   /** Private and writable, perhaps later: its pages are copied before they are written. */
   get is_cow(): boolean {
     return (this.flags & (VM_SHARED | VM_MAYWRITE)) === VM_MAYWRITE;
+  }
+  /** Whether entries made here are present: those of PROT_NONE, which FOLL_FORCE makes, are not. */
+  get present(): number {
+    return (this.flags & 7) === 0 ? 0 : _PAGE_PRESENT;
   }
   get is_anonymous(): boolean {
     return this.file === null;

@@ -85,7 +85,7 @@ export function mmap(
   offset = 0,
 ): Result<UserAddr, MmError> {
   const mm = mm_for_write(current, "mmap()");
-  const file = memfd && shmem_file(memfd, mm.machine, "mmap()");
+  const file = memfd === null ? null : shmem_file(memfd, mm.machine, "mmap()");
   const invalid = check_mmap(addr, len, prot, flags, file, offset);
   if (invalid !== null) return PTR_ERR(mm_error("EINVAL", invalid));
   const bytes = page_align(len);
@@ -112,7 +112,7 @@ export function mmap(
       start + bytes,
       (prot & 7) | M.VM_MAYWRITE | (shared ? M.VM_SHARED : 0),
       backing,
-      offset,
+      file ? offset : 0,
     ),
   );
   return ok(to_user_addr(start));
@@ -129,7 +129,8 @@ function check_mmap(
   const fixed = flags & (M.MAP_FIXED | M.MAP_FIXED_NOREPLACE);
   const type = flags & (M.MAP_SHARED | M.MAP_PRIVATE);
   if (!Number.isSafeInteger(len) || len <= 0) return `length ${len} is not above 0`;
-  if (prot & ~7) return `protection ${prot} has unknown bits`;
+  if (!is_prot(prot)) return `protection ${prot} has unknown bits`;
+  if (flags !== (flags | 0)) return `${flags} are no flags`;
   if (type !== M.MAP_SHARED && type !== M.MAP_PRIVATE) return "neither MAP_SHARED nor MAP_PRIVATE";
   if (fixed && !is_page_address(addr)) return `address ${addr} is no page of user space`;
   if ((file === null) === ((flags & M.MAP_ANONYMOUS) === 0)) {
@@ -140,6 +141,7 @@ function check_mmap(
   }
   return null;
 }
+const is_prot = (prot: number): boolean => Number.isInteger(prot) && prot >= 0 && prot <= 7;
 function is_page_address(addr: number | null): boolean {
   return addr !== null && Number.isSafeInteger(addr) && addr >= PAGE_SIZE && addr % PAGE_SIZE === 0;
 }
@@ -209,6 +211,7 @@ function zap_range(mm: MmState, start: number, end: number): void {
 }
 function unmap_range(mm: MmState, start: number, end: number): void {
   const [first, last] = isolate(mm, start, end);
+  mm.forget_hit(); // isolate() has looked at what goes now
   for (const vma of mm.vmas.splice(first, last - first)) {
     zap_range(mm, vma.start, vma.end);
     vma.file?.put();
@@ -260,7 +263,7 @@ export function mprotect(
 ): Result<void, MmError> {
   const mm = mm_for_write(current, "mprotect()");
   const invalid =
-    prot & ~7 ? mm_error("EINVAL", `protection ${prot} has unknown bits`) : check_range(addr, len);
+    is_prot(prot) ? check_range(addr, len) : mm_error("EINVAL", `protection ${prot} has unknown bits`);
   if (invalid) return PTR_ERR(invalid);
   const end = addr + page_align(len);
   if (!is_covered(mm, addr, end)) return PTR_ERR(mm_error("ENOMEM", "a part is not mapped"));
@@ -300,6 +303,7 @@ export function madvise(
   switch (advice) {
     case M.MADV_HUGEPAGE:
     case M.MADV_NOHUGEPAGE: {
+      if (end === addr) return ok(undefined);
       const [first, last] = isolate(mm, addr, end);
       for (const vma of mm.vmas.slice(first, last)) {
         vma.flags &= ~M.VM_HUGEPAGE;
@@ -308,7 +312,7 @@ export function madvise(
       return ok(undefined);
     }
     case M.MADV_DONTNEED:
-      zap_range(mm, addr, end);
+      if (end > addr) zap_range(mm, addr, end);
       return ok(undefined);
     case M.MADV_FREE:
       return ok(undefined);

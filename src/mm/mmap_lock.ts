@@ -30,12 +30,16 @@ class ReadLock {
     readers.splice(readers.indexOf(this.holder), 1);
   }
   [Symbol.dispose](): void {
-    if (this.held) this.release();
+    // Nothing is left to unlock when the machine went first.
+    if (this.held && this.holder.machine.alive) this.release();
   }
 }
 
 /** Whether this context holds the lock already: it would wait for itself. */
 export function assert_not_recursive(mm: MmState, context: Context, called: string): void {
+  if (mm.machine !== context.machine) {
+    throw_misuse("not-a-handle", called, "an address space of another machine");
+  }
   if (mm.readers.includes(context)) {
     throw_misuse("lock-recursion", called, `mmap_lock held by ${context.name}`);
   }

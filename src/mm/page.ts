@@ -16,7 +16,12 @@ import type {
   UnreferencedPage,
 } from "../handle/page.js";
 import { HANDLE_LOW_BITS, PAGE_HANDLE_SHIFT, TAG_CHECKED, TAG_USER } from "../handle/tags.js";
-import { page_mapcount as mapcount_column, page_ref as page_ref_ } from "../machine/arena.js";
+import {
+  page_flags,
+  page_mapcount as mapcount_column,
+  page_ref as page_ref_,
+  PG_allocated,
+} from "../machine/arena.js";
 import {
   machine_of_handle,
   machine_of_pfn,
@@ -195,11 +200,13 @@ export function pfn_to_page(machine: Machine, pfn: Pfn): UnreferencedPage | Errn
 export function page_ref_freeze(page: AnyPage, count: number): boolean {
   return ref_freeze(used_pfn(page, "page_ref_freeze()"), count);
 }
+const is_frozen = (pfn: number): boolean =>
+  ref_count(pfn) === 0 && (page_flags[pfn]! & PG_allocated) !== 0;
 /** Gives a frozen page its count back.  Models page_ref_unfreeze().  count: not 0. */
 export function page_ref_unfreeze(page: AnyPage, count: number): void {
   const called = "page_ref_unfreeze()";
   const pfn = used_pfn(page, called);
-  if (ref_count(pfn) !== 0 || !Number.isSafeInteger(count) || count <= 0) {
+  if (!is_frozen(pfn) || !Number.isSafeInteger(count) || count <= 0 || count > 0x7fffffff) {
     throw_misuse(
       "page-is-free",
       called,

@@ -265,6 +265,7 @@ export interface Fragmentation extends Disposable {
  */
 export function fragment_memory(machine: Machine, keep: (index: number) => boolean): Fragmentation {
   const state = machine_state(machine);
+  if (typeof keep !== "function") throw new RangeError("fragment_memory(): keep is no function");
   const all: number[] = [];
   for (let pfn = state.allocator.alloc(0); pfn !== 0; pfn = state.allocator.alloc(0)) all.push(pfn);
   const kept: number[] = [];

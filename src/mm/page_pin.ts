@@ -64,6 +64,7 @@ export function folio_add_pin(folio: BorrowedFolio): void {
   const pfn = used_pfn(folio, "folio_add_pin()");
   const machine = machine_of_pfn(pfn)!;
   if (is_zero_pfn(pfn)) return;
+  if (ref_count(pfn) === 0) throw_no_reference(pfn, "folio_add_pin()");
   if (!maybe_dma_pinned(pfn)) {
     machine.WARN_ONCE(`folio_add_pin(): no pin is held on ${describe_pfn(pfn)}`);
   }

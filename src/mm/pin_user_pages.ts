@@ -44,7 +44,12 @@ export function current_caller(current: Task, called: string, fast: boolean): Gu
 export function walk_of({ mm, context, fast }: GupCaller, flags: number): Walk {
   return { mm, flags, fast, killed: context instanceof TaskContext && context.killed };
 }
-const dir_flag = (dir: Dir): number => (dir === "dest" ? FOLL.WRITE : 0);
+/** The flag that a direction stands for. */
+export function dir_flag(dir: Dir): number {
+  if (dir === "dest") return FOLL.WRITE;
+  if (dir === "source") return 0;
+  throw new RangeError(`${String(dir)} is neither 'source' nor 'dest'`);
+}
 
 /** The common refusals of a range, before anything is walked; null when it may be walked. */
 export function refuse_range(start: number, nr: number, fast: boolean): GupError | null {

@@ -35,7 +35,7 @@ export class ShmemFile {
     const found = this.#pages.get(index);
     if (found !== undefined) return found;
     const first = index - (index % HPAGE_PMD_NR);
-    if (this.huge && first + HPAGE_PMD_NR <= this.nr_pages) {
+    if (this.huge && first + HPAGE_PMD_NR <= this.nr_pages && this.#is_hole(first)) {
       const head = this.machine.allocator.alloc(HPAGE_PMD_ORDER);
       if (head !== 0) {
         clear_pages(this.machine, head, HPAGE_PMD_NR);
@@ -49,6 +49,11 @@ export class ShmemFile {
     clear_pages(this.machine, pfn, 1);
     this.#add(index, pfn);
     return pfn;
+  }
+  /** Small pages that came when no huge one was free stay where they are. */
+  #is_hole(first: number): boolean {
+    for (let i = first; i < first + HPAGE_PMD_NR; i++) if (this.#pages.has(i)) return false;
+    return true;
   }
   #add(index: number, pfn: number): void {
     page_flags[pfn] = page_flags[pfn]! | PG_swapbacked;
@@ -92,7 +97,7 @@ export function memfd_create(
   flags = 0,
 ): Memfd | Errno<"EINVAL"> {
   const machine = might_sleep(current, "memfd_create()");
-  if (!Number.isSafeInteger(bytes) || bytes <= 0 || (flags & ~MFD_HUGE) !== 0) {
+  if (!Number.isSafeInteger(bytes) || bytes <= 0 || (flags !== 0 && flags !== MFD_HUGE)) {
     return ERR_PTR("EINVAL", `${bytes} bytes, flags ${flags}`);
   }
   return to_memfd(new ShmemFile(machine, bytes, (flags & MFD_HUGE) !== 0));

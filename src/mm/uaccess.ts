@@ -42,6 +42,7 @@ function access(
   buffer: Uint8Array,
   write: boolean,
 ): Result<number, Errno<"EFAULT">> {
+  if (!(buffer instanceof Uint8Array)) return PTR_ERR(ERR_PTR("EFAULT", "the buffer is no bytes"));
   if (!Number.isSafeInteger(addr) || addr < 0 || addr + buffer.length > TASK_SIZE) {
     return PTR_ERR(ERR_PTR("EFAULT", `${addr} is no user address`));
   }

@@ -38,6 +38,7 @@ export function unpin_each(
   by: string,
   owner: object | undefined,
 ): void {
+  if (!Array.isArray(pages)) throw_misuse("not-a-handle", by, "no array of pins");
   const nr = pages.length;
   for (let j = 0; j < nr;) {
     const p = raw(pages[j]!);
@@ -55,7 +56,7 @@ export function unpin_each(
         run++;
       }
       pin_sub(p >>> PAGE_HANDLE_SHIFT, run);
-    } else if (p !== 0) unpin(p, by);
+    } else if (p !== 0 && pages[j] !== null) unpin(p, by);
     j += run;
   }
 }

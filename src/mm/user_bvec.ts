@@ -39,7 +39,7 @@ import { FOLL, illegal_flags } from "./gup_flags.js";
 import { mm_state } from "./mm_types.js";
 import { assert_not_recursive } from "./mmap_lock.js";
 import { pin_add, pin_sub, ref_count } from "./page_ref.js";
-import { current_caller, refuse_range, walk_of, type GupCaller } from "./pin_user_pages.js";
+import { current_caller, dir_flag, refuse_range, walk_of, type GupCaller } from "./pin_user_pages.js";
 import { pages_of } from "./user_pages.js";
 
 // --- acquiring --------------------------------------------------------------------------------------------
@@ -57,7 +57,7 @@ function acquire<D extends Dir, T extends Term>(
   if (!Number.isSafeInteger(len) || len < 0) return ERR_PTR("EINVAL", `${len} bytes`);
   const refused = refuse_range(addr, pages_of(addr, len), true);
   if (refused) return refused;
-  const walk = walk_of(caller, bits | FOLL.PIN | (dir === "dest" ? FOLL.WRITE : 0));
+  const walk = walk_of(caller, bits | FOLL.PIN | dir_flag(dir));
   const extents: number[] = [];
   const failed = gup_bvec(walk, addr, len, extents);
   if (failed !== 0) {

@@ -95,7 +95,10 @@ export function all_or_none<D extends Dir, T extends Term>(
 ): OwnedUserPages<D, T> | GupError {
   if (IS_ERR(pinned)) return pinned;
   const short: object = pinned;
-  if (!(short instanceof ShortPinOf)) return to_user_pages(short);
+  if (short instanceof UserPages) return to_user_pages(short);
+  if (!(short instanceof ShortPinOf)) {
+    throw_misuse("not-a-handle", "all_or_none()", "no result of a pinning call");
+  }
   const message = `${short.partial.length} of ${short.asked} pages could be pinned`;
   short[Symbol.dispose]();
   return ERR_PTR("EFAULT", message);

@@ -15,7 +15,7 @@ import type {
 } from "../handle/page.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { might_sleep, task_state } from "../machine/context.js";
-import { throw_misuse } from "../machine/machine.js";
+import { machine_of_handle, throw_misuse } from "../machine/machine.js";
 import { set_folio_dirty } from "./gup.js";
 import { FOLL_LONGTERM } from "./gup_flags.js";
 import { current_caller, pin_pages } from "./pin_user_pages.js";
@@ -94,8 +94,8 @@ function unpin(pages: HeldUserPages, vaddr_pin: VaddrPin, by: string): void {
     }
     pages.end("vaddr_unpin_pages");
   }
-  vaddr_pin.released(pages.length);
   unpin_each(pages, by, vaddr_pin);
+  vaddr_pin.released(pages.length);
 }
 /** Unpins pages of vaddr_pin_pages() with the token they were pinned with.  The array is spent.  Any context. */
 export const vaddr_unpin_pages: Narrows<
@@ -117,8 +117,11 @@ export const vaddr_unpin_pages_dirty_lock: Narrows<
   [vaddr_pin: VaddrPin, make_dirty: boolean, current: ProcessContext]
 > = (pages, vaddr_pin, make_dirty, current) => {
   const by = "vaddr_unpin_pages_dirty_lock()";
+  check_token(vaddr_pin, by);
   if (make_dirty) {
     might_sleep(current, by);
+    if (!Array.isArray(pages)) throw_misuse("not-a-handle", by, "no array of pins");
+    for (const page of pages) machine_of_handle(raw(page), by);
     for (const page of pages) set_folio_dirty(raw(page) >>> PAGE_HANDLE_SHIFT);
   }
   unpin(pages, vaddr_pin, by);

@@ -1,0 +1,194 @@
+// Registered buffers of io_uring and the packet memory of AF_XDP, as Linux 6.18 pins them.
+import {
+  all_or_none,
+  bio_add_page,
+  bio_alloc,
+  BIO_MAX_VECS,
+  bio_put,
+  FOLL_LONGTERM,
+  folio_order,
+  folio_page,
+  IS_ERR,
+  ITER_DEST,
+  mmap_read_lock,
+  mmap_read_unlock,
+  PAGE_SIZE,
+  page_folio,
+  page_to_pfn,
+  pin_user_pages,
+  pin_user_pages_fast,
+  put_user_page,
+  SECTOR_SIZE,
+  submit_bio_wait,
+  u64_to_user_ptr,
+  type BlockDevice,
+  type BorrowedPage,
+  type ErrnoName,
+  type LongtermUserPage,
+  type Op,
+  type OwnedUserPage,
+  type Task,
+  type UserAddr,
+} from "user-page";
+import type { Outcome } from "./file.js";
+
+const MAX_BUFFERS = 1 << 14;
+const MAX_BUFFER_BYTES = 1024 ** 3;
+
+export interface UserPart {
+  readonly addr: UserAddr;
+  readonly len: number;
+}
+type Pin = LongtermUserPage<"dest">;
+/** One registered buffer: a pin for each page, or for each folio. */
+interface Registered {
+  readonly part: UserPart;
+  readonly pins: Pin[];
+  /** of each page of the buffer: which pin holds it, and which page of the folio of that pin it is */
+  readonly held_by: ReadonlyArray<readonly [pin: number, index: number]>;
+  /** rings that share it */
+  rings: number;
+}
+const pages_of = ({ addr, len }: UserPart): number =>
+  Math.floor((addr + len - 1) / PAGE_SIZE) - Math.floor(addr / PAGE_SIZE) + 1;
+const index_in_folio = (page: Pin): number => {
+  const head = folio_page(page_folio(page), 0);
+  return page_to_pfn(page) - page_to_pfn(head);
+};
+
+/** First pages of the folios, if all are large, of one size and without gaps between their pages; else null. */
+function folio_starts(pages: readonly Pin[]): number[] | null {
+  const order = folio_order(page_folio(pages[0]!));
+  if (order === 0) return null;
+  const starts: number[] = [];
+  for (const [i, page] of pages.entries()) {
+    const follows = i > 0 && page_to_pfn(page) === page_to_pfn(pages[i - 1]!) + 1;
+    const index = index_in_folio(page);
+    if (i > 0 && index !== 0 && !follows) return null;
+    if (folio_order(page_folio(page)) !== order) return null;
+    // Only the first folio may begin, and only the last may end, inside.
+    if (i > 0 && index === 0 && index_in_folio(pages[i - 1]!) !== 2 ** order - 1) return null;
+    if (i === 0 || index === 0) starts.push(i);
+  }
+  return starts;
+}
+function pin_part(current: Task, part: UserPart): Registered | ErrnoName {
+  if (part.len > MAX_BUFFER_BYTES) return "EFAULT";
+  const found = all_or_none(
+    pin_user_pages_fast(current, part.addr, pages_of(part), ITER_DEST, FOLL_LONGTERM),
+  );
+  if (IS_ERR(found)) return found.errno;
+  const pages: Array<OwnedUserPage<"dest", "longterm">> = found.splice(0);
+  const starts = folio_starts(pages);
+  if (!starts) {
+    const held_by = pages.map((page, i) => [i, index_in_folio(page)] as const);
+    return { part, pins: pages, held_by, rings: 1 };
+  }
+  let pin = -1;
+  const held_by = pages.map((page, i) => {
+    if (starts[pin + 1] === i) pin++;
+    return [pin, index_in_folio(page)] as const;
+  });
+  const kept = new Set(starts);
+  const pins = pages.filter((_, i) => kept.has(i));
+  for (const page of pages.filter((_, i) => !kept.has(i))) put_user_page(page);
+  return { part, pins, held_by, rings: 1 };
+}
+function drop(buffer: Registered | null): void {
+  if (!buffer || --buffer.rings > 0) return;
+  for (const pin of buffer.pins.splice(0)) put_user_page(pin);
+}
+/** The buffers of one ring; a slot may be empty. */
+export class BufferTable {
+  #slots: Array<Registered | null> = [];
+
+  /** All or none.  0, or EFAULT, EINVAL, ENOMEM. */
+  register(current: Task, parts: readonly UserPart[]): Outcome {
+    if (parts.length > MAX_BUFFERS) return "EINVAL";
+    const slots: Registered[] = [];
+    for (const part of parts) {
+      const buffer = pin_part(current, part);
+      if (typeof buffer === "string") {
+        slots.forEach(drop);
+        return buffer;
+      }
+      slots.push(buffer);
+    }
+    this.#slots = slots;
+    return 0;
+  }
+  unregister(): Outcome {
+    for (const buffer of this.#slots.splice(0)) drop(buffer);
+    return 0;
+  }
+  /** Puts another buffer, or none, into a slot: the number of slots changed. */
+  update(current: Task, slot: number, part: UserPart | null): Outcome {
+    const buffer = part && pin_part(current, part);
+    if (typeof buffer === "string") return buffer;
+    drop(this.#slots[slot] ?? null);
+    this.#slots[slot] = buffer;
+    return 1;
+  }
+  /** Shares the buffers of another ring. */
+  clone_from(other: BufferTable): Outcome {
+    this.#slots = other.#slots.slice();
+    for (const buffer of this.#slots) if (buffer) buffer.rings++;
+    return 0;
+  }
+  /** Transfers between the disk and part of a buffer, with the pins it has. */
+  transfer(current: Task, disk: BlockDevice, op: Op, { addr, len }: UserPart): Outcome {
+    const buffer = this.#slots.find(
+      (slot) => slot && addr >= slot.part.addr && addr + len <= slot.part.addr + slot.part.len,
+    );
+    if (!buffer) return "EFAULT";
+    const base = buffer.part.addr - (buffer.part.addr % PAGE_SIZE);
+    for (let done = 0; done < len;) {
+      using bio = bio_alloc(disk, BIO_MAX_VECS, op, done / SECTOR_SIZE);
+      let filled = 0;
+      while (done + filled < len) {
+        const at = addr + done + filled;
+        const offset = at % PAGE_SIZE;
+        const n = Math.min(PAGE_SIZE - offset, len - done - filled);
+        const [pin, index] = buffer.held_by[(at - offset - base) / PAGE_SIZE]!;
+        const page: BorrowedPage = folio_page(page_folio(buffer.pins[pin]!), index);
+        if (bio_add_page(bio, page, n, offset) === 0) break;
+        filled += n;
+      }
+      const error = submit_bio_wait(bio, current);
+      bio_put(bio);
+      if (error) return error.errno;
+      done += filled;
+    }
+    return len;
+  }
+}
+/** Memory that is pinned page by page for as long as its owner lives: of a ring itself, or the packets of AF_XDP. */
+export class PinnedRegion {
+  readonly #pins: Pin[] = [];
+
+  /** The way of io_uring: without the lock where that is possible. */
+  pin(current: Task, part: UserPart): Outcome {
+    const found = all_or_none(
+      pin_user_pages_fast(current, part.addr, pages_of(part), ITER_DEST, FOLL_LONGTERM),
+    );
+    if (IS_ERR(found)) return found.errno;
+    for (const page of found.splice(0)) this.#pins.push(page);
+    return 0;
+  }
+  /** The way of AF_XDP: under the mmap_lock. */
+  pin_locked(current: Task, part: UserPart): Outcome {
+    const first = u64_to_user_ptr(part.addr - (part.addr % PAGE_SIZE));
+    const lock = mmap_read_lock(current, current.mm);
+    const found = all_or_none(
+      pin_user_pages(lock, first, pages_of(part), ITER_DEST, FOLL_LONGTERM),
+    );
+    mmap_read_unlock(lock);
+    if (IS_ERR(found)) return found.errno;
+    for (const page of found.splice(0)) this.#pins.push(page);
+    return 0;
+  }
+  unpin(): Outcome {
+    for (const pin of this.#pins.splice(0)) put_user_page(pin);
+    return 0;
+  }
+}

@@ -1,0 +1,279 @@
+// Runs a scenario on a machine of its own and reads the counters around each step.
+import {
+  boot,
+  brd_alloc,
+  create_task,
+  direct_io_pages_async,
+  exit_task,
+  flush_work,
+  IS_ERR,
+  kill_task,
+  madvise,
+  MADV_DONTNEED,
+  MADV_POPULATE_READ,
+  MADV_POPULATE_WRITE,
+  munmap,
+  run_softirqs,
+  SECTOR_SIZE,
+  shutdown,
+  user_ptr_add,
+  vmstat,
+  type BlockDevice,
+  type Machine,
+  type Task,
+  type UserAddr,
+} from "user-page";
+import { file_direct_io, transfer, type Outcome } from "./drivers/file.js";
+import { fuse_send, type Held } from "./drivers/fuse.js";
+import { BufferTable, PinnedRegion, type UserPart } from "./drivers/io_uring.js";
+import { process_vm_rw } from "./drivers/process_vm.js";
+import { build_buffer, bytes_of, length_of, SetupError, touch_again } from "./memory.js";
+import type { Answer, Call, Iov, Scenario, Target } from "./scenario.js";
+
+export interface Observation {
+  readonly acquired: number;
+  readonly released: number;
+  readonly answer: Answer;
+}
+export type Observations = ReadonlyMap<string, Observation>;
+
+const ADVICE = { MADV_DONTNEED, MADV_POPULATE_READ, MADV_POPULATE_WRITE } as const;
+/** What the machine itself needs, page tables not counted. */
+const SPARE = 32 << 20;
+
+class Run {
+  readonly #machine: Machine;
+  readonly #scenario: Scenario;
+  readonly #tasks: readonly Task[];
+  readonly #disk: BlockDevice;
+  readonly #at: readonly UserAddr[];
+  readonly #rings = new Map<string, BufferTable>();
+  readonly #regions = new Map<string, PinnedRegion>();
+  #submitted = 0;
+  #held: Held | null = null;
+  /** what the disk ended, by request */
+  readonly #ended: Outcome[] = [];
+
+  constructor(machine: Machine, scenario: Scenario) {
+    this.#machine = machine;
+    this.#scenario = scenario;
+    const current = create_task(machine);
+    const remote = create_task(machine);
+    this.#tasks = [current, remote];
+    const sectors = Math.ceil(scenario.disk / SECTOR_SIZE);
+    const disk = brd_alloc(machine, sectors * SECTOR_SIZE);
+    if (IS_ERR(disk)) throw new SetupError(disk.message);
+    this.#disk = disk;
+    const is_remote = scenario.steps.some(({ calls }) => calls[0]?.call === "process_vm");
+    this.#at = scenario.buffers.map((buffer, i) =>
+      build_buffer(is_remote && i === 0 ? remote : current, buffer),
+    );
+  }
+  get #current(): Task {
+    return this.#tasks[0]!;
+  }
+  run(): Observations {
+    const seen = new Map<string, Observation>();
+    for (const { name, calls, answer } of this.#scenario.steps) {
+      const before = vmstat(this.#machine);
+      const answers = calls.map((call) => this.#do(call));
+      const after = vmstat(this.#machine);
+      seen.set(name, {
+        acquired: after.nr_foll_pin_acquired - before.nr_foll_pin_acquired,
+        released: after.nr_foll_pin_released - before.nr_foll_pin_released,
+        answer: answers.at(answer === "first" ? 0 : -1) ?? 0,
+      });
+    }
+    this.#settle();
+    return seen;
+  }
+  /** Nothing may be pinned when everything was given back. */
+  #settle(): void {
+    this.#complete();
+    this.#answer();
+    for (const ring of this.#rings.values()) ring.unregister();
+    for (const region of this.#regions.values()) region.unpin();
+    const { nr_foll_pin_acquired, nr_foll_pin_released } = vmstat(this.#machine);
+    if (nr_foll_pin_acquired !== nr_foll_pin_released) {
+      throw new Error(`${nr_foll_pin_acquired - nr_foll_pin_released} pins are left at the end`);
+    }
+  }
+  #complete(): void {
+    run_softirqs(this.#machine);
+    flush_work(this.#machine);
+  }
+  #answer(): Outcome {
+    const held = this.#held;
+    this.#held = null;
+    return held ? held() : 0;
+  }
+  #ring(name: string): BufferTable {
+    let ring = this.#rings.get(name);
+    if (!ring) this.#rings.set(name, (ring = new BufferTable()));
+    return ring;
+  }
+  #region(name: string): PinnedRegion {
+    let region = this.#regions.get(name);
+    if (!region) this.#regions.set(name, (region = new PinnedRegion()));
+    return region;
+  }
+  #parts({ buffer, offset, count, bytes, stride }: Iov): UserPart[] {
+    const start = this.#at[buffer]!;
+    return Array.from({ length: count }, (_, i) => ({
+      addr: user_ptr_add(start, offset + i * stride),
+      len: bytes,
+    }));
+  }
+  #do(call: Call): Outcome {
+    switch (call.call) {
+      case "direct io":
+        return this.#direct_io(call.target, call);
+      case "submit":
+        return this.#submit(call);
+      case "complete":
+        this.#complete();
+        return this.#answer_of_ended(call.answer);
+      case "nothing":
+        return 0;
+      case "munmap": {
+        const len = length_of(this.#scenario.buffers[call.buffer]!);
+        const done = munmap(this.#current, this.#at[call.buffer]!, len);
+        return done.isOk() ? 0 : done.error.errno;
+      }
+      case "exit":
+        exit_task(this.#current);
+        return 0;
+      case "kill":
+        kill_task(this.#current);
+        return 0;
+      case "hold": {
+        const held = fuse_send(this.#current, call.op, this.#parts(call.iov)[0]!);
+        if (typeof held !== "function") return held;
+        this.#held = held;
+        return 0;
+      }
+      case "answer":
+        return this.#answer();
+      case "madvise":
+        return this.#madvise(call);
+      case "register":
+        return this.#ring(call.ring).register(
+          this.#current,
+          call.iovs.flatMap((iov) => this.#parts(iov)),
+        );
+      case "unregister":
+        return this.#ring(call.ring).unregister();
+      case "update":
+        return this.#ring(call.ring).update(
+          this.#current,
+          call.slot,
+          call.iov && this.#parts(call.iov)[0]!,
+        );
+      case "clone":
+        return this.#ring(call.to).clone_from(this.#ring(call.from));
+      case "fixed io":
+        return this.#ring(call.ring).transfer(
+          this.#current,
+          this.#disk,
+          call.op,
+          this.#parts(call.iov)[0]!,
+        );
+      case "pin region":
+        return this.#region(call.region).pin(this.#current, this.#parts(call.iov)[0]!);
+      case "unpin region":
+        return this.#region(call.region).unpin();
+      case "register umem":
+        return this.#region("umem").pin_locked(this.#current, this.#parts(call.iov)[0]!);
+      case "close umem":
+        return this.#region("umem").unpin();
+      case "process_vm":
+        return process_vm_rw(
+          this.#current,
+          this.#tasks[1]!.mm,
+          call.write,
+          this.#at[call.local]!,
+          this.#parts(call.remote),
+        );
+    }
+  }
+  /** Parts one after the other; the parser lets through only those that are pinned each by itself. */
+  #direct_io(target: Target, { op, iov, position }: Extract<Call, { call: "direct io" }>): Outcome {
+    let done = 0;
+    for (const { addr, len } of this.#parts(iov)) {
+      const at = position + done;
+      const outcome =
+        typeof target === "object"
+          ? file_direct_io(this.#current, this.#disk, target, op, addr, len, at)
+          : transfer(
+              this.#current,
+              this.#disk,
+              op,
+              addr,
+              len,
+              at,
+              target === "file" ? "iomap" : target,
+            );
+      if (typeof outcome !== "number") return outcome;
+      done += outcome;
+      if (outcome < len) break;
+    }
+    return done;
+  }
+  #submit({ op, iov, each, answer }: Extract<Call, { call: "submit" }>): Outcome {
+    let position = 0;
+    for (const { addr, len } of this.#parts(iov)) {
+      const iocb = {
+        ki_complete: (result: ReturnType<typeof direct_io_pages_async>) => {
+          this.#ended.push(result.isOk() ? result.value : result.error.errno);
+        },
+      };
+      const already = this.#ended.length;
+      const submitted = direct_io_pages_async(
+        this.#current,
+        iocb,
+        this.#disk,
+        op,
+        addr,
+        len,
+        position,
+        "iomap",
+      );
+      // What is refused at once is a request that ended.
+      if (submitted.isErr() && this.#ended.length === already) {
+        this.#ended.push(submitted.error.errno);
+      }
+      if (!each) position += len;
+      this.#submitted++;
+    }
+    if (answer === "nothing") return 0;
+    return each ? this.#submitted : 1;
+  }
+  #answer_of_ended(answer: "bytes" | "requests" | "nothing"): Outcome {
+    const ended = this.#ended.splice(0);
+    const failed = ended.find((outcome) => typeof outcome === "string");
+    if (failed !== undefined) return failed;
+    if (answer === "nothing") return 0;
+    if (answer === "requests") return ended.length;
+    return ended.reduce<number>((sum, bytes) => sum + Number(bytes), 0);
+  }
+  #madvise({ buffer, advice, touch }: Extract<Call, { call: "madvise" }>): Outcome {
+    const of = this.#scenario.buffers[buffer]!;
+    const at = this.#at[buffer]!;
+    const done = madvise(this.#current, at, length_of(of), ADVICE[advice]);
+    if (done.isErr()) return done.error.errno;
+    if (touch) touch_again(this.#current, at, of);
+    return 0;
+  }
+}
+/** What each step did to the counters, and what it answered. */
+export function execute(scenario: Scenario, debug = false): Observations {
+  const needed = scenario.buffers.reduce((sum, buffer) => sum + bytes_of(buffer), SPARE);
+  // Where each of a quarter of a million pins was made takes longer to note than all the rest.
+  const level = needed > 1024 ** 3 ? "owners" : true;
+  const machine = boot({ mem: needed, CONFIG_DEBUG_USER_PAGE_REFERENCES: debug && level });
+  try {
+    return new Run(machine, scenario).run();
+  } finally {
+    shutdown(machine);
+  }
+}

@@ -1,0 +1,132 @@
+import type { Result } from "neverthrow";
+// Builds the memory of a scenario in the address space of a task.
+import {
+  copy_from_user,
+  copy_to_user,
+  IS_ERR,
+  madvise,
+  MADV_DONTNEED,
+  MADV_FREE,
+  MADV_HUGEPAGE,
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  memfd_create,
+  MFD_HUGE,
+  mmap,
+  mprotect,
+  munmap,
+  PAGE_SIZE,
+  PMD_SIZE,
+  PROT_EXEC,
+  PROT_NONE,
+  PROT_READ,
+  PROT_WRITE,
+  TASK_SIZE,
+  u64_to_user_ptr,
+  user_ptr_add,
+  type Task,
+  type UserAddr,
+} from "user-page";
+import type { Afterwards, Buffer, Memory, Piece } from "./scenario.js";
+
+/** The model refused to build what the row starts from: nothing was measured. */
+export class SetupError extends Error {}
+
+function built<T>(result: Result<T, { readonly message: string }>): T {
+  if (result.isErr()) throw new SetupError(result.error.message);
+  return result.value;
+}
+const PROT = {
+  PROT_NONE,
+  PROT_READ,
+  PROT_WRITE,
+  "PROT_READ | PROT_WRITE": PROT_READ | PROT_WRITE,
+  "PROT_READ | PROT_EXEC": PROT_READ | PROT_EXEC,
+} as const;
+const is_huge = ({ backing }: Memory): boolean =>
+  backing === "huge pages" || backing === "huge memfd";
+/** Bytes a piece maps: huge pages are not cut. */
+function mapped_bytes({ pages, memory }: Piece): number {
+  const unit = memory && is_huge(memory) ? PMD_SIZE : PAGE_SIZE;
+  return Math.ceil((pages * PAGE_SIZE) / unit) * unit;
+}
+/** Memory the buffer can use up: copies of private files count twice. */
+export function bytes_of(buffer: Buffer): number {
+  return buffer.pieces.reduce((sum, piece) => sum + 2 * mapped_bytes(piece), 0);
+}
+
+function map_file(
+  current: Task,
+  at: UserAddr,
+  bytes: number,
+  { backing, shared, prot, file_pages }: Memory,
+): void {
+  const type = (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED;
+  const one_page = backing === "one memfd page";
+  const size = one_page ? PAGE_SIZE : file_pages === null ? bytes : file_pages * PAGE_SIZE;
+  const file = memfd_create(current, size, backing === "huge memfd" ? MFD_HUGE : 0);
+  if (IS_ERR(file)) throw new SetupError(file.message);
+  const step = one_page ? PAGE_SIZE : bytes;
+  for (let done = 0; done < bytes; done += step) {
+    built(mmap(current, user_ptr_add(at, done), step, PROT[prot], type, file));
+  }
+}
+function touch(current: Task, at: UserAddr, pages: number, how: Memory["touched"]): void {
+  if (how === "no") return;
+  const byte = new Uint8Array([1]);
+  for (let i = 0; i < pages; i++) {
+    const addr = user_ptr_add(at, i * PAGE_SIZE);
+    built(
+      how === "written" ? copy_to_user(current, addr, byte) : copy_from_user(current, byte, addr),
+    );
+  }
+}
+function change(current: Task, at: UserAddr, bytes: number, then: Afterwards): void {
+  if (then === "MADV_FREE" || then === "MADV_DONTNEED") {
+    built(madvise(current, at, bytes, then === "MADV_FREE" ? MADV_FREE : MADV_DONTNEED));
+  } else built(mprotect(current, at, bytes, PROT[then]));
+}
+function map_piece(current: Task, at: UserAddr, piece: Piece): void {
+  const { pages, memory } = piece;
+  const bytes = mapped_bytes(piece);
+  if (!memory) {
+    built(munmap(current, at, bytes));
+    return;
+  }
+  if (memory.backing === "anonymous" || memory.backing === "huge pages") {
+    const type = (memory.shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_FIXED;
+    built(mmap(current, at, bytes, PROT[memory.prot], type));
+    if (memory.backing === "huge pages") built(madvise(current, at, bytes, MADV_HUGEPAGE));
+  } else map_file(current, at, bytes, memory);
+  touch(current, at, Math.min(pages, memory.file_pages ?? pages), memory.touched);
+  for (const then of memory.then) change(current, at, bytes, then);
+}
+/** Maps and touches a buffer: where it begins. */
+export function build_buffer(current: Task, { pieces, at }: Buffer): UserAddr {
+  if (at === "NULL") return u64_to_user_ptr(0);
+  if (at === "kernel") return u64_to_user_ptr(TASK_SIZE + PAGE_SIZE);
+  // Reserving whole huge pages makes it begin at a multiple of one.
+  const bytes = pieces.reduce((sum, piece) => sum + mapped_bytes(piece), 0);
+  const room = Math.ceil(bytes / PMD_SIZE) * PMD_SIZE;
+  const type = MAP_PRIVATE | MAP_ANONYMOUS;
+  const start = built(mmap(current, null, room, PROT_NONE, type));
+  let done = 0;
+  for (const piece of pieces) {
+    if (piece.pages === 0) continue;
+    map_piece(current, user_ptr_add(start, done), piece);
+    done += mapped_bytes(piece);
+  }
+  if (done < room) built(munmap(current, user_ptr_add(start, done), room - done));
+  return start;
+}
+/** Writes a byte into each page that may be written, as a program that goes on does. */
+export function touch_again(current: Task, at: UserAddr, buffer: Buffer): void {
+  const pages = buffer.pieces.reduce((sum, piece) => sum + piece.pages, 0);
+  touch(current, at, pages, "written");
+}
+/** Bytes the buffer maps. */
+export function length_of({ pieces }: Buffer): number {
+  return pieces.reduce((sum, piece) => sum + mapped_bytes(piece), 0);
+}

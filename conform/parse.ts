@@ -1,0 +1,43 @@
+import { parse_direct } from "./parse/direct.js";
+import { parse_fuse, parse_in_flight } from "./parse/in_flight.js";
+import { parse_node } from "./parse/node.js";
+import { parse_others } from "./parse/others.js";
+import { parse_registered } from "./parse/registered.js";
+import type { Row } from "./rows.js";
+// From the words of a row to a scenario, or to the reason why there is none.  The numbers of the row are not read.
+import { out, type OutOfScope, type Reading } from "./scenario.js";
+
+/** What the model does not have, by the words that ask for it. */
+const MISSING: ReadonlyArray<readonly [words: RegExp, reason: string]> = [
+  [/\bfork\b|COW/, "the model has no fork()"],
+  [/RLIMIT_MEMLOCK/, "the model does not charge locked memory"],
+  [/memfd_secret/, "the model has no memfd_secret()"],
+  [/mTHP/, "the model maps no folios of 64 KiB"],
+  [/1G hugetlb/, "the model has no folios of 1 GiB"],
+  [/over page cache|self-mapped|buffered|readFileSync|createReadStream|copyFile/, "no page cache"],
+  [/tmpfs|\/dev\/|char devices|\/proc\//, "the model has no such file"],
+  [/vmsplice|splice|pipe\b/, "the model has no pipes"],
+  [/TCP|unix socket|SEND_ZC submitted|drained/, "the model has no sockets"],
+  [/futex|mlock|move_pages|MAP_POPULATE/, "the model has no such call"],
+  [/fs\.promises/, "the result is no number of bytes"],
+];
+const PARSERS = [parse_direct, parse_node, parse_in_flight, parse_registered, parse_others];
+
+/** The scenario of a row, and which step it is about. */
+export function parse(row: Row): Reading | OutOfScope {
+  if (row.fs === "btrfs") return out("the model has no btrfs");
+  if (!["ext4", "xfs", "fuse", ""].includes(row.fs)) {
+    return out(`the file system ${row.fs} is unknown`);
+  }
+  if (!row.deterministic) return out("the kernel's own answer varies");
+  const suffix = ` | ${row.fs}`;
+  const params = row.params.endsWith(suffix) ? row.params.slice(0, -suffix.length) : row.params;
+  const words = `${row.op} ${params} ${row.phase}`;
+  const missing = MISSING.find(([pattern]) => pattern.test(words));
+  if (missing) return out(missing[1]);
+  for (const parser of row.fs === "fuse" ? [parse_fuse] : PARSERS) {
+    const read = parser(row, params);
+    if (read) return read;
+  }
+  return out("the operation or its phase is unknown to this runner");
+}

@@ -1,0 +1,127 @@
+// What a row asks for, as data: memory, a disk, and calls in order.  Nothing here knows what a row expects.
+import type { ErrnoName, Op } from "user-page";
+
+/** What happens to memory after it was touched. */
+export type Afterwards =
+  | "PROT_READ"
+  | "PROT_NONE"
+  | "PROT_READ | PROT_WRITE"
+  | "MADV_FREE"
+  | "MADV_DONTNEED";
+export interface Memory {
+  readonly backing: "anonymous" | "huge pages" | "memfd" | "huge memfd" | "one memfd page";
+  readonly shared: boolean;
+  readonly prot: "PROT_READ" | "PROT_WRITE" | "PROT_READ | PROT_WRITE" | "PROT_READ | PROT_EXEC";
+  readonly touched: "written" | "read" | "no";
+  readonly then: readonly Afterwards[];
+  /** a memfd stands for a file whose pages a file system writes back */
+  readonly file_system: boolean;
+  /** pages of the file, if fewer than are mapped */
+  readonly file_pages: number | null;
+}
+/** Pages in a row that are alike; null for a hole. */
+export interface Piece {
+  readonly pages: number;
+  readonly memory: Memory | null;
+}
+/** A range of user memory made of pieces, or an address where nothing can be mapped. */
+export interface Buffer {
+  readonly pieces: readonly Piece[];
+  readonly at: "somewhere" | "NULL" | "kernel";
+}
+/** Parts of a buffer: `count` times `bytes`, each `stride` bytes after the one before. */
+export interface Iov {
+  readonly buffer: number;
+  readonly offset: number;
+  readonly count: number;
+  readonly bytes: number;
+  readonly stride: number;
+}
+export interface Extent {
+  readonly bytes: number;
+  readonly state: "written" | "unwritten" | "hole";
+}
+/** A file as its file system laid it out. */
+export interface FileLayout {
+  readonly size: number;
+  readonly extents: readonly Extent[];
+}
+export type Target = "block device" | "file" | FileLayout;
+
+export type Call =
+  | {
+      readonly call: "direct io";
+      readonly op: Op;
+      readonly iov: Iov;
+      readonly position: number;
+      readonly target: Target;
+    }
+  /** Submits; the answer is the number of requests. */
+  | {
+      readonly call: "submit";
+      readonly op: Op;
+      readonly iov: Iov;
+      /** one request of several parts, or one for each */
+      readonly each: boolean;
+      /** io_submit() answers the number of requests, the others nothing yet */
+      readonly answer: "requests" | "nothing";
+    }
+  /** Lets the disk end what was submitted; the answer is bytes of one request, or the number of requests, or nothing. */
+  | { readonly call: "complete"; readonly answer: "bytes" | "requests" | "nothing" }
+  | { readonly call: "nothing" }
+  | { readonly call: "munmap"; readonly buffer: number }
+  | { readonly call: "exit" | "kill" }
+  /** A request to a FUSE server, which holds it until it answers. */
+  | { readonly call: "hold"; readonly op: Op; readonly iov: Iov }
+  | { readonly call: "answer" }
+  | {
+      readonly call: "madvise";
+      readonly buffer: number;
+      readonly advice: "MADV_DONTNEED" | "MADV_POPULATE_READ" | "MADV_POPULATE_WRITE";
+      readonly touch: boolean;
+    }
+  | { readonly call: "register"; readonly ring: string; readonly iovs: readonly Iov[] }
+  | { readonly call: "unregister"; readonly ring: string }
+  | {
+      readonly call: "update";
+      readonly ring: string;
+      readonly slot: number;
+      readonly iov: Iov | null;
+    }
+  | { readonly call: "clone"; readonly from: string; readonly to: string }
+  | { readonly call: "fixed io"; readonly op: Op; readonly ring: string; readonly iov: Iov }
+  | { readonly call: "pin region"; readonly region: string; readonly iov: Iov }
+  | { readonly call: "unpin region"; readonly region: string }
+  | { readonly call: "register umem"; readonly iov: Iov }
+  | { readonly call: "close umem" }
+  | {
+      readonly call: "process_vm";
+      readonly write: boolean;
+      readonly remote: Iov;
+      readonly local: number;
+    };
+
+/** What was measured together. */
+export interface Step {
+  readonly name: string;
+  readonly calls: readonly Call[];
+  /** whose answer counts */
+  readonly answer: "first" | "last";
+}
+export interface Scenario {
+  readonly buffers: readonly Buffer[];
+  /** bytes of the disk */
+  readonly disk: number;
+  readonly steps: readonly Step[];
+}
+export type Answer = number | ErrnoName;
+/** A scenario, and the step and the spelling of the answer that a row is about. */
+export interface Reading {
+  readonly scenario: Scenario;
+  readonly step: string;
+  readonly spelling: "system call" | "node" | "exit status" | "pending";
+}
+export interface OutOfScope {
+  readonly reason: string;
+}
+export const out = (reason: string): OutOfScope => ({ reason });

@@ -1,0 +1,11 @@
+// Writes docs/misuse.md anew.  The test that fails when it is stale makes it; vitest runs TypeScript, so it does both.
+import { execFileSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const vitest = fileURLToPath(new URL("../node_modules/vitest/vitest.mjs", import.meta.url));
+const only = ["--project", "compilers", "test/compilers/docs.test.ts", "-t", "misuse.md is fresh"];
+execFileSync(process.execPath, [vitest, "run", "--update", ...only], {
+  cwd: root,
+  stdio: "inherit",
+});

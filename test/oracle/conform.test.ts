@@ -1,0 +1,170 @@
+/** The model does what a live Linux 6.18 kernel did, and the comparison would notice if it did not. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, describe, expect, it } from "vitest";
+import { compare, type Numbers, type Verdict } from "../../conform/compare.js";
+import { parse } from "../../conform/parse.js";
+import { summarize, to_json, to_text } from "../../conform/report.js";
+import { read_rows, RowsError, to_row, type Row } from "../../conform/rows.js";
+import { debug_mode } from "../fixtures.js";
+
+const RECORDED = fileURLToPath(new URL("../../conform/linux-6.18-pins.json", import.meta.url));
+const rows = read_rows(RECORDED);
+
+/** A row that claims numbers no kernel can have counted. */
+const row = (op: string, params: string, phase: string, fs = "ext4"): Row => ({
+  op,
+  params,
+  phase,
+  acquired: 999_999,
+  released: 999_999,
+  result: "?",
+  deterministic: true,
+  rule: "none",
+  fs,
+});
+function only(verdicts: readonly Verdict[]): Verdict {
+  expect(verdicts).toHaveLength(1);
+  return verdicts[0]!;
+}
+function model_of(one: Row): Numbers {
+  const verdict = only(compare([one], debug_mode));
+  if (verdict.verdict === "not in scope") throw new Error(verdict.reason);
+  if (typeof verdict.model === "string") throw new Error(verdict.model);
+  return verdict.model;
+}
+
+describe("rows of a live kernel", () => {
+  it("are reproduced, all that are in scope", { timeout: 120_000 }, () => {
+    const verdicts = compare(rows, debug_mode);
+    const summary = summarize(verdicts);
+    const text = to_text(verdicts);
+    console.log(text.slice(text.indexOf("\nall") + 1));
+    expect(verdicts.filter(({ verdict }) => verdict === "mismatched")).toEqual([]);
+    expect(summary.matched).toBeGreaterThan(0.75 * rows.length);
+    for (const one of verdicts) {
+      if (one.verdict === "not in scope") expect(one.reason).not.toBe("");
+    }
+  });
+  it("cover every rule but copy-on-write after fork and the limit on locked memory", () => {
+    const in_scope = new Set(
+      rows.filter((one) => !("reason" in parse(one))).map(({ rule }) => rule),
+    );
+    const rules = new Set(rows.map(({ rule }) => rule));
+    expect([...rules].filter((rule) => !in_scope.has(rule)).sort()).toEqual(["R11", "R8"]);
+  });
+});
+
+describe("the comparison", { timeout: 60_000 }, () => {
+  // Every twenty-ninth row: of nearly all rules, in a second.
+  const some = rows.filter((one, i) => i % 29 === 0 && !("reason" in parse(one)));
+  it.each(["acquired", "released"] as const)("notices a wrong count of %s", (key) => {
+    const wrong = some.map((one) => ({ ...one, [key]: one[key] + 1 }));
+    expect(compare(wrong, debug_mode).every(({ verdict }) => verdict === "mismatched")).toBe(true);
+  });
+  it("notices a wrong result, and does not let it change the model's", () => {
+    const wrong = some.map((one) => ({ ...one, result: "-1 EPERM" }));
+    const verdicts = compare(wrong, debug_mode);
+    for (const [i, one] of verdicts.entries()) {
+      const { acquired, released, result } = some[i]!;
+      expect(one).toMatchObject({
+        verdict: "mismatched",
+        model: { acquired, released, result },
+      });
+    }
+  });
+  it("does not read the numbers of a row to find its scenario", () => {
+    for (const one of rows) {
+      expect(parse({ ...one, acquired: 1, released: 2, result: "?", rule: "?" })).toEqual(
+        parse(one),
+      );
+    }
+  });
+  it.each([
+    ["O_DIRECT read", "7 pages aligned anon", "pread", 7, 7, "28672"],
+    ["O_DIRECT read", "8 pages aligned anon", "pread", 8, 8, "32768"],
+    ["O_DIRECT write", "7 pages @+512 anon", "pwrite", 8, 8, "28672"],
+    ["O_DIRECT write from", "7 pages anon-untouched", "pwrite", 0, 0, "28672"],
+    ["O_DIRECT write from", "7 pages thp-untouched", "pwrite", 7, 7, "28672"],
+    ["O_DIRECT read", "misaligned: 4096 bytes @+24", "pread", 2, 2, "-1 EINVAL"],
+    ["O_DIRECT read fault", "5 good pages then unmapped tail, of 9", "pread", 5, 5, "-1 EFAULT"],
+    ["raw block device fault", "5 good of 9, loop dio=off", "pread", 5, 5, "20480"],
+    ["O_DIRECT preadv", "12 iovecs x 512 packed in two pages", "preadv", 12, 12, "6144"],
+    ["AIO O_DIRECT read in flight", "7 pages thp", "io_submit (in flight)", 7, 0, "1"],
+    ["AIO O_DIRECT read in flight", "7 pages thp", "completed", 0, 7, "28672"],
+    ["io_uring REGISTER_BUFFERS", "1025 pages thp", "register", 1025, 1022, "0"],
+    ["io_uring REGISTER_BUFFERS", "1025 pages thp", "unregister", 0, 3, "0"],
+    ["process_vm_readv", "7 pages half unmapped", "process_vm_readv", 3, 3, "12288"],
+  ] as const)(
+    "answers what was never measured: %s, %s, %s",
+    (op, params, phase, acquired, released, result) => {
+      expect(model_of(row(op, params, phase))).toEqual({ acquired, released, result });
+    },
+  );
+  it.each([
+    ["O_DIRECT append", "8 pages anon", "pwrite", /unknown to this runner/],
+    ["O_DIRECT read", "8 pages anon", "a new phase", /unknown to this runner/],
+    ["O_DIRECT read", "8 pages of silk", "pread", /"of silk" is not understood/],
+    ["O_DIRECT read", "several pages", "pread", /no size/],
+    ["O_DIRECT write", "8 pages after fork", "pwrite", /no fork/],
+    ["O_DIRECT preadv", "128 iovecs x 100 packed", "preadv", /iov_iter|sectors/],
+    ["io_uring REGISTER_BUFFERS", "8 pages ext4 MAP_SHARED", "register", /file system/],
+  ] as const)("leaves out what it does not understand: %s, %s, %s", (op, params, phase, reason) => {
+    const [verdict] = compare([row(op, params, phase)], debug_mode);
+    expect(verdict).toMatchObject({
+      verdict: "not in scope",
+      reason: expect.stringMatching(reason) as string,
+    });
+  });
+  it("leaves out what the kernel itself answers now one way, now another", () => {
+    const varies = { ...row("O_DIRECT read", "8 pages anon", "pread"), deterministic: false };
+    expect(parse(varies)).toHaveProperty("reason");
+  });
+});
+
+describe("a file of rows", () => {
+  const folder = mkdtempSync(join(tmpdir(), "rows-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const file_with = (text: string): string => {
+    const file = join(folder, "rows.json");
+    writeFileSync(file, text);
+    return file;
+  };
+  it.each([
+    ["no JSON", "[{", /is no JSON/],
+    ["no list", "{}", /no list of rows/],
+    ["no object", "[1]", /row 1 is no object/],
+    ["no operation", '[{"params": "", "phase": "", "acquired": 0, "released": 0}]', /"op"/],
+    ["no count", '[{"op": "", "params": "", "phase": "", "acquired": -1}]', /"acquired"/],
+  ])("is refused with a sentence: %s", (_, text, message) => {
+    expect(() => read_rows(file_with(text))).toThrow(RowsError);
+    expect(() => read_rows(file_with(text))).toThrow(message);
+  });
+  it("is refused when it is missing", () => {
+    expect(() => read_rows(join(folder, "missing.json"))).toThrow(/cannot be read/);
+  });
+  it("may hold one phase only, and numbers as results", () => {
+    const alone = to_row(
+      {
+        op: "io_uring REGISTER_BUFFERS",
+        params: "512 pages thp",
+        phase: "unregister",
+        acquired: 0,
+        released: 1,
+        result: 0,
+      },
+      "here",
+    );
+    expect(only(compare([alone], debug_mode))).toMatchObject({ verdict: "matched" });
+  });
+  it("gives a report that names each mismatch and what the model did", () => {
+    const verdicts = compare([row("O_DIRECT read", "8 pages anon", "pread")], debug_mode);
+    expect(to_text(verdicts)).toContain("kernel 999999/999999, ?\n  model  8/8, 32768");
+    expect(JSON.parse(to_json(verdicts))).toMatchObject({
+      summary: { rows: 1, matched: 0, mismatched: 1, not_in_scope: 0 },
+      rows: [{ verdict: "mismatched", model: { acquired: 8, released: 8, result: "32768" } }],
+    });
+  });
+});
