@@ -51,7 +51,7 @@ export function fill_pattern(current: Task, buf: UserAddr, bytes: number, seed =
 }
 /** The handle of a call that must not fail here. */
 export function must<T>(handle: T): Exclude<T, Errno> {
-  if (IS_ERR(handle)) throw new Error(`unexpected: ${String(handle)}`);
+  if (IS_ERR(handle)) throw new Error(`unexpected: ${(handle as Errno).message}`);
   return handle as Exclude<T, Errno>;
 }
 /** The errno of a call that must fail here. */

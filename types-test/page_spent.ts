@@ -100,7 +100,9 @@ export function a_released_handle_enters_no_container(current: Task, addr: UserA
   const slot: { page: UserPage | null } = { page };
   // @ts-expect-error
   new Map<number, UserPage>().set(0, page);
-  return [list, slot];
+  // @ts-expect-error not even as a lent one
+  const lent: LentUserPage = page;
+  return [list, slot, lent];
 }
 export function a_released_handle_is_not_returned(current: Task, addr: UserAddr): UserPage | null {
   const page = get_user_page(current, addr, ITER_SOURCE);

@@ -37,7 +37,7 @@ function get_pages(
   const bits = raw_flags(gup_flags);
   let why = illegal_flags(bits, FOLL.GET, caller.fast);
   if (pages === null && (caller.fast || bits & FOLL.GET)) why = "no array for the pages";
-  if (pages !== null && !Array.isArray(pages)) why = "what receives the pages is no array";
+  if (pages !== null && !Array.isArray(pages as unknown)) why = "what receives the pages is no array";
   if (why !== null) {
     machine.WARN_ONCE(`${by}: ${why}`);
     return EINVAL;

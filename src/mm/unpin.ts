@@ -38,7 +38,7 @@ export function unpin_each(
   by: string,
   owner: object | undefined,
 ): void {
-  if (!Array.isArray(pages)) throw_misuse("not-a-handle", by, "no array of pins");
+  if (!Array.isArray(pages as unknown)) throw_misuse("not-a-handle", by, "no array of pins");
   const nr = pages.length;
   for (let j = 0; j < nr;) {
     const p = raw(pages[j]!);

@@ -36,7 +36,7 @@ function release_dirty(
 ): void {
   if (make_dirty) {
     might_sleep(current, `${by}()`);
-    if (!Array.isArray(pages)) throw_misuse("not-a-handle", `${by}()`, "no array of pins");
+    if (!Array.isArray(pages as unknown)) throw_misuse("not-a-handle", `${by}()`, "no array of pins");
     for (const page of pages) machine_of_handle(raw(page), `${by}()`);
   }
   if (make_dirty) for (const page of pages) set_folio_dirty(raw(page) >>> PAGE_HANDLE_SHIFT);

@@ -63,7 +63,6 @@ export const BAD: Readonly<Record<string, (b: Bench) => unknown[]>> = {
   fixed_addr: () => [...NOTHING, -4096, 1.5, Infinity, 1, 0, 2 ** 47, 2 ** 60],
   dir: () => [null, undefined, "text", 1, {}],
   flags: () => [null, "text", {}, NaN, 1.5, 1 << 16, 2 ** 40],
-  // Only the pages fast calls take, and an array for them
   pages_array: () => [undefined, "text", {}, 5],
   bytes: () => [null, undefined, "text", 5, {}, [1, 2, 3]],
   array: (b) => [...NOTHING, 5, [NaN], [undefined], ["text"], [b.dead.page]],
@@ -96,6 +95,14 @@ const full_bio = (b: Bench): unknown => {
   return bio;
 };
 const pin_row: Row = [(b) => [b.current, b.buf, 2, "dest"], "task", "addr", "count", "dir"];
+const locked_get: Row = [
+  (b) => [lock(b), b.buf, 1, 0, []],
+  "object",
+  "addr",
+  "count",
+  "flags",
+  "pages_array",
+];
 const locked_pin: Row = [(b) => [lock(b), b.buf, 2, "dest"], "object", "addr", "count", "dir"];
 const dio: Row = [
   (b) => [b.current, b.disk, "REQ_OP_READ", b.buf, 512, 0],
@@ -119,22 +126,8 @@ export const TABLE: Readonly<Record<string, Row>> = {
   vmstat: [(b) => [b.machine], "machine"],
   __free: [(b) => [api.put_page, page(b)], "call", "any"],
   no_free_ptr: [(b) => [must(api.__free(api.put_page, page(b)))], "object"],
-  get_user_pages: [
-    (b) => [lock(b), b.buf, 1, 0, []],
-    "object",
-    "addr",
-    "count",
-    "flags",
-    "pages_array",
-  ],
-  get_user_pages_remote: [
-    (b) => [lock(b), b.buf, 1, 0, []],
-    "object",
-    "addr",
-    "count",
-    "flags",
-    "pages_array",
-  ],
+  get_user_pages: locked_get,
+  get_user_pages_remote: locked_get,
   get_user_pages_fast: [
     (b) => [b.current, b.buf, 1, 0, []],
     "task",
