@@ -42,6 +42,9 @@ export class Ledger implements Probe {
   readonly #name_ids = new Map<string, number>();
   readonly #sites = new Map<number, Site>();
   readonly #ended_sites = new Map<number, Site>();
+  /** Serials in the order they ended, as a ring: the first key of a Map is slow to find once many were deleted. */
+  readonly #ended_order = new Int32Array(MAX_ENDED_SITES);
+  #ended_next = 0;
   readonly #owners = new Map<number, object>();
   #last = 0;
 
@@ -105,26 +108,25 @@ export class Ledger implements Probe {
     }
     return id;
   }
-  #end(serial: number, state: number, by: string): void {
+  #end(serial: number, state: number, by: string, site?: Site): void {
     this.#state[serial] = state;
     this.#ended_by[serial] = this.#name_id(by);
     if (!this.#with_sites) return;
-    this.#ended_sites.set(serial, capture_site());
-    if (this.#ended_sites.size <= MAX_ENDED_SITES) return;
-    // The oldest are forgotten first: a Map keeps the order of insertion.
-    for (const oldest of this.#ended_sites.keys()) {
-      if (this.#state[oldest] === ENDED) this.#forget(oldest);
-      else this.#ended_sites.delete(oldest);
-      break;
-    }
+    this.#ended_sites.set(serial, site ?? capture_site());
+    const oldest = this.#ended_order[this.#ended_next]!;
+    this.#ended_order[this.#ended_next] = serial;
+    this.#ended_next = (this.#ended_next + 1) % MAX_ENDED_SITES;
+    if (oldest === 0) return;
+    if (this.#state[oldest] === ENDED) this.#forget(oldest);
+    else this.#ended_sites.delete(oldest);
   }
 
   // --- checking -----------------------------------------------------------------------------------------
-  released(kind: Kind, handle: number, by: string, owner?: object): void {
+  released(kind: Kind, handle: number, by: string, owner?: object, site?: Site): void {
     const serial = Math.floor(handle / SERIAL_UNIT);
     const id = this.#refusal(kind, handle, serial, owner);
     if (id !== null) this.#report(id, kind, handle, serial, by);
-    if (serial !== 0 && this.#is_current(serial, handle)) this.#end(serial, ENDED, by);
+    if (serial !== 0 && this.#is_current(serial, handle)) this.#end(serial, ENDED, by, site);
   }
   #is_current(serial: number, handle: number): boolean {
     return serial < this.#size && this.#addr[serial] === (handle & ~63);

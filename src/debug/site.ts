@@ -2,8 +2,12 @@
 
 import type { Site } from "../machine/probe.js";
 
-/** The package; frames of its own code are passed over.  Its sources and its build lie in different folders of it. */
-const ROOT: string = new URL("../../", import.meta.url).href;
+/** The package, whose sources are in src and whose build is in dist; frames of either are passed over. */
+const HERE: string = import.meta.url;
+const ROOT: string = HERE.slice(
+  0,
+  Math.max(HERE.lastIndexOf("/src/"), HERE.lastIndexOf("/dist/")) + 1,
+);
 const OURS: readonly string[] = [`${ROOT}src/`, `${ROOT}dist/`];
 
 /** Captures the stack of the running call; V8 formats it when it is read. */

@@ -13,8 +13,11 @@ export interface Probe {
   acquired(kind: Kind, addr: number, by: string, site: Site, facts?: Facts): number;
   /** Where the running call was made. */
   site(): Site;
-  /** The handle is released; a misuse is thrown, or recorded if the machine goes on after one. */
-  released(kind: Kind, handle: number, by: string, owner?: object): void;
+  /**
+   * The handle is released; a misuse is thrown, or recorded if the machine goes on after one.  A call that releases
+   * several passes the same `site`.
+   */
+  released(kind: Kind, handle: number, by: string, owner?: object, site?: Site): void;
   /** The reference belongs to `owner` from now on: a bio. */
   moved(kind: Kind, handle: number, by: string, owner: object): void;
   /** The handle is used, not ended; `write` if its bytes are written. */

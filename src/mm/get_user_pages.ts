@@ -22,6 +22,7 @@ import {
   walk_of,
   type GupCaller,
 } from "./pin_user_pages.js";
+import { is_array } from "./unpin.js";
 
 const EINVAL = -22;
 
@@ -37,7 +38,7 @@ function get_pages(
   const bits = raw_flags(gup_flags);
   let why = illegal_flags(bits, FOLL.GET, caller.fast);
   if (pages === null && (caller.fast || bits & FOLL.GET)) why = "no array for the pages";
-  if (pages !== null && !Array.isArray(pages as unknown)) why = "what receives the pages is no array";
+  if (pages !== null && !is_array(pages)) why = "what receives the pages is no array";
   if (why !== null) {
     machine.WARN_ONCE(`${by}: ${why}`);
     return EINVAL;

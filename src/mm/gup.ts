@@ -7,13 +7,13 @@ import { ERR_PTR, type GupError } from "../handle/errno.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import {
   foll_pin_acquired,
-  folio_table as folio_table_,
+  folio_table,
   FOLIO_ORDER,
   FOLIO_PIN,
   FOLIO_REF,
   page_flags,
-  page_ref as page_ref_,
-  page_tables as page_tables_,
+  page_ref,
+  page_tables,
   PG_anon,
   PG_anon_exclusive,
   PG_dirty,
@@ -41,15 +41,10 @@ import {
 } from "./pgtable.js";
 import { lookup_pte } from "./uaccess.js";
 
-const tables = page_tables_;
-const ref = page_ref_;
-const fol = folio_table_;
-
 /** Pages one walk finds at most; calls for more make several. */
 export const GUP_BATCH = 65536;
-const pages_ = new Int32Array(GUP_BATCH);
 /** Result of the last walk: handles without tags. */
-export const gup_pages: Int32Array = pages_;
+export const gup_pages: Int32Array = new Int32Array(GUP_BATCH);
 /** Counts above this would overflow with one more pin. */
 const REF_MAX = 0x7fffffff - GUP_PIN_COUNTING_BIAS;
 /** Zero pages of the running walk, whose pins are not counted. */
@@ -108,13 +103,13 @@ export function gup_walk(walk: Walk, start: number, nr: number): number {
     const page = gup_slow(mm, vma!, start + done * PAGE_SIZE, flags);
     if (page < 0) return done || page;
     if (!grab_slow(page >>> PAGE_HANDLE_SHIFT, flags)) return done || ENOMEM;
-    pages_[done++] = page;
+    gup_pages[done++] = page;
   }
   return done;
 }
 function split_at(mm: MmState, addr: number): void {
   const slot = pmd_slot(mm.pgd, pmd_number(addr));
-  if (slot !== 0 && tables[slot]! & _PAGE_PSE) split_huge_pmd(mm, slot);
+  if (slot !== 0 && page_tables[slot]! & _PAGE_PSE) split_huge_pmd(mm, slot);
 }
 /** Models check_vma_flags(): 0, or -errno. */
 export function check_vma_flags(vma: Vma | null, flags: number): number {
@@ -138,7 +133,7 @@ function gup_fast(mm: MmState, start: number, nr: number, flags: number, at: num
   uncounted[0] = 0;
   while (done < nr) {
     const slot = pmd_slot(mm.pgd, pmd);
-    const entry = slot === 0 ? 0 : tables[slot]!;
+    const entry = slot === 0 ? 0 : page_tables[slot]!;
     if (entry === 0) break;
     const here = Math.min(HPAGE_PMD_NR - index, nr - done);
     const found =
@@ -151,7 +146,7 @@ function gup_fast(mm: MmState, start: number, nr: number, flags: number, at: num
     index = 0;
   }
   if (unit !== 1 && done > 0) {
-    const section = pages_[at]! >>> (PAGE_HANDLE_SHIFT + SECTION_SHIFT);
+    const section = gup_pages[at]! >>> (PAGE_HANDLE_SHIFT + SECTION_SHIFT);
     foll_pin_acquired[section] = foll_pin_acquired[section]! + done - uncounted[0];
   }
   return done;
@@ -165,34 +160,34 @@ function gup_pte_range(
   at: number,
 ): number {
   for (let j = 0; j < nr; j++) {
-    const pte = tables[table + j]!;
+    const pte = page_tables[table + j]!;
     if ((pte & want) !== want) return j;
     const pfn = pte >>> PAGE_HANDLE_SHIFT;
-    const r = ref[pfn]!;
-    if (r > 0 && r < REF_MAX && (pte & _PAGE_RW) !== 0) ref[pfn] = r + unit;
+    const r = page_ref[pfn]!;
+    if (r > 0 && r < REF_MAX && (pte & _PAGE_RW) !== 0) page_ref[pfn] = r + unit;
     else if (!grab_odd(pte, pfn, unit, flags)) return j;
-    pages_[at + j] = pte & ~PTE_FLAGS;
+    gup_pages[at + j] = pte & ~PTE_FLAGS;
   }
   return nr;
 }
 /** What the loop above has no room for: read-only entries, large folios, the zero page, odd counts. */
 function grab_odd(pte: number, pfn: number, unit: number, flags: number): boolean {
   if (unit !== 1 && must_unshare(pte, flags, null)) return false;
-  const r = ref[pfn]!;
+  const r = page_ref[pfn]!;
   if (r > 0) {
     ref_add(pfn, unit);
     return true;
   }
   if (r === 0) return false;
   const f = ~r << 2;
-  const order = fol[f + FOLIO_ORDER]!;
+  const order = folio_table[f + FOLIO_ORDER]!;
   if (order < 0 && unit !== 1) {
     uncounted[0] = uncounted[0]! + 1;
     return true;
   }
-  if (!is_countable(pfn, fol[f + FOLIO_REF]!)) return false;
-  fol[f] = fol[f]! + (order > 0 ? 1 : unit);
-  if (order > 0 && unit !== 1) fol[f + FOLIO_PIN] = fol[f + FOLIO_PIN]! + 1;
+  if (!is_countable(pfn, folio_table[f + FOLIO_REF]!)) return false;
+  folio_table[f] = folio_table[f]! + (order > 0 ? 1 : unit);
+  if (order > 0 && unit !== 1) folio_table[f + FOLIO_PIN] = folio_table[f + FOLIO_PIN]! + 1;
   return true;
 }
 function gup_huge_pmd(
@@ -205,12 +200,12 @@ function gup_huge_pmd(
 ): number {
   const pin = (flags & FOLL.PIN) !== 0;
   if ((entry & want) !== want || (pin && must_unshare(entry, flags, null))) return 0;
-  const f = ~ref[entry >>> PAGE_HANDLE_SHIFT]! << 2;
-  if (!is_countable(entry >>> PAGE_HANDLE_SHIFT, fol[f + FOLIO_REF]!)) return 0;
-  fol[f] = fol[f]! + nr;
-  if (pin) fol[f + FOLIO_PIN] = fol[f + FOLIO_PIN]! + nr;
+  const f = ~page_ref[entry >>> PAGE_HANDLE_SHIFT]! << 2;
+  if (!is_countable(entry >>> PAGE_HANDLE_SHIFT, folio_table[f + FOLIO_REF]!)) return 0;
+  folio_table[f] = folio_table[f]! + nr;
+  if (pin) folio_table[f + FOLIO_PIN] = folio_table[f + FOLIO_PIN]! + nr;
   const first = (entry & ~PTE_FLAGS) + (index << PAGE_HANDLE_SHIFT);
-  for (let j = 0; j < nr; j++) pages_[at + j] = first + (j << PAGE_HANDLE_SHIFT);
+  for (let j = 0; j < nr; j++) gup_pages[at + j] = first + (j << PAGE_HANDLE_SHIFT);
   return nr;
 }
 /** 0 is frozen: try the slow way.  Below 0 the count overflowed.  Models try_get_folio(). */

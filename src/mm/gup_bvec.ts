@@ -6,10 +6,10 @@
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import {
   foll_pin_acquired,
-  folio_table as folio_table_,
+  folio_table,
   FOLIO_ORDER,
-  page_ref as page_ref_,
-  page_tables as page_tables_,
+  page_ref,
+  page_tables,
 } from "../machine/arena.js";
 import { GUP_PIN_COUNTING_BIAS, PAGE_SIZE, PMD_SIZE, SECTION_SHIFT } from "../machine/limits.js";
 import { check_vma_flags, gup_slow, is_countable, must_unshare, type Walk } from "./gup.js";
@@ -25,10 +25,6 @@ import {
   PTE_FLAGS,
 } from "./pgtable.js";
 import { pages_of } from "./user_pages.js";
-
-const tables = page_tables_;
-const ref = page_ref_;
-const fol = folio_table_;
 
 const EAGAIN = -11;
 const ENOMEM = -12;
@@ -48,9 +44,9 @@ export function gup_bvec(walk: Walk, addr: number, len: number, extents: number[
     const pmd = pmd_number(at);
     const index = pte_index(at, pmd);
     const slot = pmd_slot(mm.pgd, pmd);
-    const entry = slot === 0 ? 0 : tables[slot]!;
+    const entry = slot === 0 ? 0 : page_tables[slot]!;
     const huge = (entry & _PAGE_PSE) !== 0;
-    const pte = huge || entry === 0 ? entry : tables[((entry >>> 6) << 9) + index]!;
+    const pte = huge || entry === 0 ? entry : page_tables[((entry >>> 6) << 9) + index]!;
     const ready =
       (pte & want) === want && ((pte & _PAGE_RW) !== 0 || !must_unshare(pte, flags, null));
     let page = (pte & ~PTE_FLAGS) + (huge ? index << PAGE_HANDLE_SHIFT : 0);
@@ -61,7 +57,7 @@ export function gup_bvec(walk: Walk, addr: number, len: number, extents: number[
     } else if (huge) room = PMD_SIZE - (at - pmd * PMD_SIZE);
     if (room > end - at) room = end - at;
     const pfn = page >>> PAGE_HANDLE_SHIFT;
-    if (page === next && ref[pfn] === folio) {
+    if (page === next && page_ref[pfn] === folio) {
       extents[extents.length - 1] = extents[extents.length - 1]! + room;
     } else {
       if (!grab(pfn)) return ENOMEM;
@@ -77,14 +73,14 @@ export function gup_bvec(walk: Walk, addr: number, len: number, extents: number[
 const ALONE: number = -(2 ** 31);
 /** Only a page of a large folio can be followed by another of the same folio: its entry in the page column, else ALONE. */
 function extendable(pfn: number): number {
-  const r = ref[pfn]!;
-  return r < 0 && fol[(~r << 2) + FOLIO_ORDER]! > 0 ? r : ALONE;
+  const r = page_ref[pfn]!;
+  return r < 0 && folio_table[(~r << 2) + FOLIO_ORDER]! > 0 ? r : ALONE;
 }
 /** One pin on the folio of this page, unless its count is not above 0. */
 function grab(pfn: number): boolean {
-  const r = ref[pfn]!;
+  const r = page_ref[pfn]!;
   const section = pfn >>> SECTION_SHIFT;
-  if (r > 0 && r < REF_MAX) ref[pfn] = r + GUP_PIN_COUNTING_BIAS;
+  if (r > 0 && r < REF_MAX) page_ref[pfn] = r + GUP_PIN_COUNTING_BIAS;
   else {
     if (is_zero_pfn(pfn)) return true;
     if (!is_countable(pfn, ref_count(pfn))) return false;

@@ -19,14 +19,7 @@ import type { MmState, Vma } from "./mm_types.js";
 import { VM_SHARED, VM_WRITE } from "./mm_types.js";
 import { bytes_to_read, bytes_to_write, clear_pages } from "./page_alloc.js";
 import { is_zero_pfn, ref_add, ref_count, ref_sub } from "./page_ref.js";
-import {
-  _PAGE_PSE,
-  _PAGE_RW,
-  pmd_alloc,
-  pmd_number,
-  pte_index,
-  table_below,
-} from "./pgtable.js";
+import { _PAGE_PSE, _PAGE_RW, pmd_alloc, pmd_number, pte_index, table_below } from "./pgtable.js";
 
 export const VM_FAULT_OOM = 1;
 export const VM_FAULT_SIGBUS = 2;
@@ -98,8 +91,7 @@ function do_file_fault(mm: MmState, vma: Vma, addr: number, at: number, flags: n
   if ((vma.flags & VM_SHARED) === 0 && flags !== 0) return copy_page(mm, vma, at, pfn, flags);
   ref_add(pfn, 1);
   page_mapcount[pfn] = page_mapcount[pfn]! + 1;
-  tables[at] =
-    (pfn << PAGE_HANDLE_SHIFT) | vma.present | (flags & FAULT_FLAG_WRITE ? _PAGE_RW : 0);
+  tables[at] = (pfn << PAGE_HANDLE_SHIFT) | vma.present | (flags & FAULT_FLAG_WRITE ? _PAGE_RW : 0);
   return 0;
 }
 

@@ -262,8 +262,9 @@ export function mprotect(
   prot: number,
 ): Result<void, MmError> {
   const mm = mm_for_write(current, "mprotect()");
-  const invalid =
-    is_prot(prot) ? check_range(addr, len) : mm_error("EINVAL", `protection ${prot} has unknown bits`);
+  const invalid = is_prot(prot)
+    ? check_range(addr, len)
+    : mm_error("EINVAL", `protection ${prot} has unknown bits`);
   if (invalid) return PTR_ERR(invalid);
   const end = addr + page_align(len);
   if (!is_covered(mm, addr, end)) return PTR_ERR(mm_error("ENOMEM", "a part is not mapped"));

@@ -19,7 +19,7 @@ import { HANDLE_LOW_BITS, PAGE_HANDLE_SHIFT, TAG_CHECKED, TAG_USER } from "../ha
 import {
   page_flags,
   page_mapcount as mapcount_column,
-  page_ref as page_ref_,
+  page_ref,
   PG_allocated,
 } from "../machine/arena.js";
 import {
@@ -39,8 +39,6 @@ import {
   ref_unfreeze,
   throw_no_reference,
 } from "./page_ref.js";
-
-const ref = page_ref_;
 
 export type AnyPage = BorrowedPage | BorrowedUserPage;
 
@@ -82,9 +80,9 @@ export function get_page(page: BorrowedPage): OwnedPage {
   const p = raw(page);
   if ((p & HANDLE_LOW_BITS) === 0) {
     const pfn = p >>> PAGE_HANDLE_SHIFT;
-    const r = ref[pfn]!;
+    const r = page_ref[pfn]!;
     if (r > 0 && r < 0x7fffffff) {
-      ref[pfn] = r + 1;
+      page_ref[pfn] = r + 1;
       return to_page(p);
     }
   }
@@ -104,9 +102,9 @@ export const put_page: Narrows<HeldPage, { is: SpentPage<By<"put_page">> }> = (p
   const p = raw(page);
   if ((p & HANDLE_LOW_BITS) === 0) {
     const pfn = p >>> PAGE_HANDLE_SHIFT;
-    const r = ref[pfn]!;
+    const r = page_ref[pfn]!;
     if (r > 1) {
-      ref[pfn] = r - 1;
+      page_ref[pfn] = r - 1;
       return;
     }
   }

@@ -1,7 +1,7 @@
 /** Pins taken from a page the caller holds already, and the check that one is held. */
 
 import type { Held } from "../handle/affine.js";
-import { lend_page, to_user_page } from "../handle/cast.js";
+import { lend_page, raw, to_user_page } from "../handle/cast.js";
 import type { AnyContext } from "../handle/context.js";
 import { ERR_PTR, type Errno } from "../handle/errno.js";
 import type {
@@ -13,8 +13,10 @@ import type {
   Term,
 } from "../handle/page.js";
 import type { user_page } from "../handle/page.js";
-import { PAGE_HANDLE_SHIFT, TAG_CHECKED } from "../handle/tags.js";
+import { HANDLE_LOW_BITS, PAGE_HANDLE_SHIFT, TAG_CHECKED } from "../handle/tags.js";
+import { foll_pin_acquired, page_ref } from "../machine/arena.js";
 import { machine_of } from "../machine/context.js";
+import { GUP_PIN_COUNTING_BIAS, SECTION_SHIFT } from "../machine/limits.js";
 import { machine_of_pfn } from "../machine/machine.js";
 import { used_pfn } from "./page.js";
 import {
@@ -26,6 +28,9 @@ import {
   ref_count,
   throw_no_reference,
 } from "./page_ref.js";
+
+/** Counts above this would overflow with one more pin. */
+const REF_MAX = 0x7fffffff - GUP_PIN_COUNTING_BIAS;
 
 /** The shared page full of zeroes; everybody holds it.  Models ZERO_PAGE().  Any context; it names the machine. */
 export function ZERO_PAGE(context: AnyContext): BorrowedPage {
@@ -43,6 +48,21 @@ export function ZERO_PAGE(context: AnyContext): BorrowedPage {
  * put_user_page(zero);
  */
 export function page_to_user_page(
+  page: BorrowedPage,
+): OwnedUserPage<"source", "short"> | Errno<"ENOMEM"> {
+  const p = raw(page);
+  if ((p & HANDLE_LOW_BITS) === 0) {
+    const pfn = p >>> PAGE_HANDLE_SHIFT;
+    const r = page_ref[pfn]!;
+    if (r > 0 && r < REF_MAX) {
+      page_ref[pfn] = r + GUP_PIN_COUNTING_BIAS;
+      foll_pin_acquired[pfn >>> SECTION_SHIFT] = foll_pin_acquired[pfn >>> SECTION_SHIFT]! + 1;
+      return to_user_page(p);
+    }
+  }
+  return page_to_user_page_rare(page);
+}
+function page_to_user_page_rare(
   page: BorrowedPage,
 ): OwnedUserPage<"source", "short"> | Errno<"ENOMEM"> {
   const called = "page_to_user_page()";

@@ -4,24 +4,18 @@
  */
 
 import {
-  foll_pin_acquired as acquired_,
-  foll_pin_released as released_,
-  folio_table as folio_table_,
+  foll_pin_acquired,
+  foll_pin_released,
+  folio_table,
   FOLIO_HEAD,
   FOLIO_ORDER,
   FOLIO_PIN,
   FOLIO_REF,
   new_folio_id,
-  page_ref as page_ref_,
+  page_ref,
 } from "../machine/arena.js";
 import { GUP_PIN_COUNTING_BIAS, SECTION_SHIFT } from "../machine/limits.js";
 import { machine_of_pfn, throw_misuse } from "../machine/machine.js";
-
-// An unexported constant is a constant to the optimizer; an imported one is a cell that it reads again.
-const ref = page_ref_;
-const fol = folio_table_;
-const acquired = acquired_;
-const released = released_;
 
 const INT_MAX = 0x7fffffff;
 /** FOLIO_ORDER of the 4 KiB zero page: pins on it count nothing.  It lives in the folio table, so the order-0 path need not ask. */
@@ -29,70 +23,70 @@ export const ORDER_ZERO_PAGE = -1;
 
 /** The count, as page_ref_count() shows it: signed. */
 export function ref_count(pfn: number): number {
-  const r = ref[pfn]!;
-  return r >= 0 ? r : fol[(~r << 2) + FOLIO_REF]!;
+  const r = page_ref[pfn]!;
+  return r >= 0 ? r : folio_table[(~r << 2) + FOLIO_REF]!;
 }
 /** Pins of a large folio; a page of order 0 has no such counter, its pins stand in the reference count. */
 export function pin_count(pfn: number): number {
-  const r = ref[pfn]!;
-  return r >= 0 ? 0 : fol[(~r << 2) + FOLIO_PIN]!;
+  const r = page_ref[pfn]!;
+  return r >= 0 ? 0 : folio_table[(~r << 2) + FOLIO_PIN]!;
 }
 /** 0 for a single page. */
 export function order_of(pfn: number): number {
-  const r = ref[pfn]!;
-  const order = r >= 0 ? 0 : fol[(~r << 2) + FOLIO_ORDER]!;
+  const r = page_ref[pfn]!;
+  const order = r >= 0 ? 0 : folio_table[(~r << 2) + FOLIO_ORDER]!;
   return order > 0 ? order : 0;
 }
 /** The first page of the folio. */
 export function head_of(pfn: number): number {
-  const r = ref[pfn]!;
-  return r >= 0 ? pfn : fol[(~r << 2) + FOLIO_HEAD]!;
+  const r = page_ref[pfn]!;
+  return r >= 0 ? pfn : folio_table[(~r << 2) + FOLIO_HEAD]!;
 }
 export function is_zero_pfn(pfn: number): boolean {
-  const r = ref[pfn]!;
-  return r < 0 && fol[(~r << 2) + FOLIO_ORDER] === ORDER_ZERO_PAGE;
+  const r = page_ref[pfn]!;
+  return r < 0 && folio_table[(~r << 2) + FOLIO_ORDER] === ORDER_ZERO_PAGE;
 }
 /** Whether somebody may be writing to or reading from the folio by physical address.  May be wrong in one direction only: true. */
 export function maybe_dma_pinned(pfn: number): boolean {
-  const r = ref[pfn]!;
+  const r = page_ref[pfn]!;
   if (r >= 0) return r >= GUP_PIN_COUNTING_BIAS;
   const f = ~r << 2;
-  if (fol[f + FOLIO_ORDER]! > 0) return fol[f + FOLIO_PIN]! > 0;
+  if (folio_table[f + FOLIO_ORDER]! > 0) return folio_table[f + FOLIO_PIN]! > 0;
   // unsigned, so that a count that overflowed still looks pinned
-  return fol[f + FOLIO_REF]! >>> 0 >= GUP_PIN_COUNTING_BIAS;
+  return folio_table[f + FOLIO_REF]! >>> 0 >= GUP_PIN_COUNTING_BIAS;
 }
 
 /** A page of order 0 whose count leaves 1…INT_MAX gets an entry that can hold any count. */
 function store_odd_count(pfn: number, count: number): void {
-  ref[pfn] = ~new_folio_id(count, 0, pfn, 0);
+  page_ref[pfn] = ~new_folio_id(count, 0, pfn, 0);
 }
 /** Adds `n` references without asking, as page_ref_add() does: wraps at 2^31. */
 export function ref_add(pfn: number, n: number): void {
-  const r = ref[pfn]!;
+  const r = page_ref[pfn]!;
   if (r < 0) {
     const f = ~r << 2;
-    fol[f] = fol[f]! + n;
+    folio_table[f] = folio_table[f]! + n;
   } else if (r <= INT_MAX - n) {
-    ref[pfn] = r + n;
+    page_ref[pfn] = r + n;
   } else {
     store_odd_count(pfn, (r + n) | 0);
   }
 }
 /** Drops `n` references without asking; frees at exactly 0, wraps and goes negative otherwise. */
 export function ref_sub(pfn: number, n: number): void {
-  const r = ref[pfn]!;
+  const r = page_ref[pfn]!;
   if (r > n) {
-    ref[pfn] = r - n;
+    page_ref[pfn] = r - n;
   } else if (r > 0) {
     if (r === n) {
-      ref[pfn] = 0;
+      page_ref[pfn] = 0;
       free_folio(pfn);
     } else store_odd_count(pfn, r - n);
   } else if (r < 0) {
     const f = ~r << 2;
-    const count = (fol[f]! - n) | 0;
-    fol[f] = count;
-    if (count === 0) free_folio(fol[f + FOLIO_HEAD]!);
+    const count = (folio_table[f]! - n) | 0;
+    folio_table[f] = count;
+    if (count === 0) free_folio(folio_table[f + FOLIO_HEAD]!);
   } else {
     throw_no_reference(pfn, "a reference was dropped");
   }
@@ -110,53 +104,53 @@ function free_folio(head: number): void {
 export function pin_add(pfn: number, n: number): void {
   if (is_zero_pfn(pfn)) return;
   pin_add_uncounted(pfn, n);
-  acquired[pfn >>> SECTION_SHIFT] = acquired[pfn >>> SECTION_SHIFT]! + n;
+  foll_pin_acquired[pfn >>> SECTION_SHIFT] = foll_pin_acquired[pfn >>> SECTION_SHIFT]! + n;
 }
 /** The same without nr_foll_pin_acquired, as folio_add_pin() does; not for the zero page. */
 export function pin_add_uncounted(pfn: number, n: number): void {
-  const r = ref[pfn]!;
+  const r = page_ref[pfn]!;
   const f = ~r << 2;
-  if (r < 0 && fol[f + FOLIO_ORDER]! > 0) {
-    fol[f] = fol[f]! + n;
-    fol[f + FOLIO_PIN] = fol[f + FOLIO_PIN]! + n;
+  if (r < 0 && folio_table[f + FOLIO_ORDER]! > 0) {
+    folio_table[f] = folio_table[f]! + n;
+    folio_table[f + FOLIO_PIN] = folio_table[f + FOLIO_PIN]! + n;
   } else ref_add(pfn, n * GUP_PIN_COUNTING_BIAS);
 }
 /** Unpins `n` pages of the folio, whoever pinned them.  Models gup_put_folio(FOLL_PIN). */
 export function pin_sub(pfn: number, n: number): void {
-  const r = ref[pfn]!;
+  const r = page_ref[pfn]!;
   if (r < 0) {
     const f = ~r << 2;
-    const order = fol[f + FOLIO_ORDER]!;
+    const order = folio_table[f + FOLIO_ORDER]!;
     if (order < 0) return;
-    released[pfn >>> SECTION_SHIFT] = released[pfn >>> SECTION_SHIFT]! + n;
+    foll_pin_released[pfn >>> SECTION_SHIFT] = foll_pin_released[pfn >>> SECTION_SHIFT]! + n;
     if (order > 0) {
-      fol[f + FOLIO_PIN] = fol[f + FOLIO_PIN]! - n;
+      folio_table[f + FOLIO_PIN] = folio_table[f + FOLIO_PIN]! - n;
       ref_sub(pfn, n);
     } else ref_sub(pfn, n * GUP_PIN_COUNTING_BIAS);
     return;
   }
   ref_sub(pfn, n * GUP_PIN_COUNTING_BIAS);
-  released[pfn >>> SECTION_SHIFT] = released[pfn >>> SECTION_SHIFT]! + n;
+  foll_pin_released[pfn >>> SECTION_SHIFT] = foll_pin_released[pfn >>> SECTION_SHIFT]! + n;
 }
 
 /** cmpxchg(expected -> 0): true iff the count was exactly that.  Models page_ref_freeze(). */
 export function ref_freeze(pfn: number, expected: number): boolean {
-  const r = ref[pfn]!;
+  const r = page_ref[pfn]!;
   if (r < 0) {
     const f = ~r << 2;
-    if (fol[f] !== expected) return false;
-    fol[f] = 0;
+    if (folio_table[f] !== expected) return false;
+    folio_table[f] = 0;
     return true;
   }
   if (r !== expected) return false;
-  ref[pfn] = 0;
+  page_ref[pfn] = 0;
   return true;
 }
 /** Gives a frozen page its count back.  Models page_ref_unfreeze(). */
 export function ref_unfreeze(pfn: number, count: number): void {
-  const r = ref[pfn]!;
-  if (r < 0) fol[~r << 2] = count;
-  else ref[pfn] = count;
+  const r = page_ref[pfn]!;
+  if (r < 0) folio_table[~r << 2] = count;
+  else page_ref[pfn] = count;
 }
 
 export function describe_pfn(pfn: number): string {

@@ -3,9 +3,7 @@
  * of an upper level is the number of a table in the same place.  Models the walks of mm/pgtable.
  */
 
-import { new_page_table, page_tables as page_tables_ } from "../machine/arena.js";
-
-const tables = page_tables_;
+import { new_page_table, page_tables } from "../machine/arena.js";
 
 export const _PAGE_PRESENT = 1;
 export const _PAGE_RW = 2;
@@ -23,9 +21,9 @@ export function pte_index(addr: number, pmd: number): number {
 }
 /** Where the entry for these 2 MiB stands in `page_tables`; 0 if there is no table that far. */
 export function pmd_slot(pgd: number, pmd: number): number {
-  const pud = tables[(pgd << 9) + (pmd >>> 18)]!;
+  const pud = page_tables[(pgd << 9) + (pmd >>> 18)]!;
   if (pud === 0) return 0;
-  const table = tables[((pud & ~PTE_FLAGS) << 3) + ((pmd >>> 9) & 511)]!;
+  const table = page_tables[((pud & ~PTE_FLAGS) << 3) + ((pmd >>> 9) & 511)]!;
   return table === 0 ? 0 : ((table & ~PTE_FLAGS) << 3) + (pmd & 511);
 }
 /** The same, making the tables on the way. */
@@ -36,9 +34,9 @@ export function pmd_alloc(pgd: number, pmd: number): number {
 }
 /** The table an entry leads to, made if there is none. */
 export function table_below(slot: number): number {
-  const entry = tables[slot]!;
+  const entry = page_tables[slot]!;
   if (entry !== 0) return entry >>> 6;
   const table = new_page_table();
-  tables[slot] = (table << 6) | _PAGE_PRESENT;
+  page_tables[slot] = (table << 6) | _PAGE_PRESENT;
   return table;
 }

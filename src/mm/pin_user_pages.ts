@@ -81,13 +81,21 @@ function pin_into(
   for (let done = 0; done < nr;) {
     const want = Math.min(nr - done, GUP_BATCH);
     const got = gup_walk(walk, start + done * PAGE_SIZE, want);
-    if (got < 0) return gup_error(got, start + done * PAGE_SIZE);
-    for (let i = 0; i < got; i++) {
-      const addr = gup_pages[i]!;
-      pages.push(to_user_page(probe ? probe.acquired("user_page", addr, by, site!, facts) : addr));
+    if (got < 0) {
+      pages.length = done;
+      return gup_error(got, start + done * PAGE_SIZE);
     }
+    if (probe) {
+      for (let i = 0; i < got; i++) {
+        const page = probe.acquired("user_page", gup_pages[i]!, by, site!, facts);
+        pages[done + i] = to_user_page(page);
+      }
+    } else for (let i = 0; i < got; i++) pages[done + i] = to_user_page(gup_pages[i]!);
     done += got;
-    if (got < want) return gup_error(-14, start + done * PAGE_SIZE);
+    if (got < want) {
+      pages.length = done;
+      return gup_error(-14, start + done * PAGE_SIZE);
+    }
   }
   return null;
 }
@@ -102,21 +110,21 @@ export function pin_pages<D extends Dir, F extends PinFlag>(
   owner?: object,
 ): PinResult<D, TermOf<F>> {
   const bits = flags === undefined ? 0 : raw_flags(flags);
-  const pages = new UserPages();
   const why = illegal_flags(bits, FOLL.PIN, caller.fast);
   if (why !== null) {
     caller.mm.machine.WARN_ONCE(`${by}: ${why}`);
     // Linux 6.12 answers 0 here and not -EINVAL, except in the *_fast() calls.
     const error = caller.fast ? (ERR_PTR("EINVAL", why) as GupError) : null;
-    return pin_result(pages, Math.max(nr, 1), error);
+    return pin_result(new UserPages(), Math.max(nr, 1), error);
   }
   const refused = refuse_range(start, nr, caller.fast);
   if (refused) return refused;
+  // Room for all at once: an array that grows page by page is copied again and again.
+  const pages = new UserPages(Math.min(nr, GUP_BATCH));
   const first = start - (start % PAGE_SIZE);
-  const error = pin_into(pages, caller, first, nr, bits | dir_flag(dir) | FOLL.PIN, by, {
-    dest: dir === "dest",
-    ...(owner && { owner }),
-  });
+  const dest = dir === "dest";
+  const facts: Facts = owner ? { dest, owner } : { dest };
+  const error = pin_into(pages, caller, first, nr, bits | dir_flag(dir) | FOLL.PIN, by, facts);
   return pin_result(pages, nr, error);
 }
 

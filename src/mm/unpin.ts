@@ -5,32 +5,53 @@ import { raw } from "../handle/cast.js";
 import type { By } from "../handle/kinds.js";
 import type { BorrowedFolio, HeldUserPage, SpentUserPage } from "../handle/page.js";
 import { HANDLE_LOW_BITS, PAGE_HANDLE_SHIFT } from "../handle/tags.js";
-import { foll_pin_released as released_, page_ref as page_ref_ } from "../machine/arena.js";
+import { foll_pin_released, page_ref } from "../machine/arena.js";
 import { GUP_PIN_COUNTING_BIAS, SECTION_SHIFT } from "../machine/limits.js";
 import { machine_of_handle, throw_misuse } from "../machine/machine.js";
+import type { Site } from "../machine/probe.js";
 import { describe_pfn, head_of, order_of, pin_sub } from "./page_ref.js";
-
-const ref = page_ref_;
-const released = released_;
 
 /** One pin less, of a handle as it comes: the common case inline, everything else below. */
 function unpin(p: number, by: string): void {
   if ((p & HANDLE_LOW_BITS) === 0) {
     const pfn = p >>> PAGE_HANDLE_SHIFT;
-    const r = ref[pfn]!;
+    const r = page_ref[pfn]!;
     if (r > GUP_PIN_COUNTING_BIAS) {
-      ref[pfn] = r - GUP_PIN_COUNTING_BIAS;
-      released[pfn >>> SECTION_SHIFT] = released[pfn >>> SECTION_SHIFT]! + 1;
+      page_ref[pfn] = r - GUP_PIN_COUNTING_BIAS;
+      foll_pin_released[pfn >>> SECTION_SHIFT] = foll_pin_released[pfn >>> SECTION_SHIFT]! + 1;
     } else unpin_rare(p, pfn, by);
-  } else unpin_checked(p, by, undefined);
+  } else unpin_checked(p, by);
 }
 function unpin_rare(p: number, pfn: number, by: string): void {
-  if (!(ref[pfn]! < 0)) machine_of_handle(p, by);
+  if (!(page_ref[pfn]! < 0)) machine_of_handle(p, by);
   pin_sub(pfn, 1);
 }
-function unpin_checked(p: number, by: string, owner: object | undefined): void {
-  machine_of_handle(p, by).probe!.released("user_page", p, by, owner);
+/** Where the call was made: found once, for all pages of an array. */
+function unpin_checked(p: number, by: string, owner?: object, site?: Site): Site {
+  const probe = machine_of_handle(p, by).probe!;
+  const at = site ?? probe.site();
+  probe.released("user_page", p, by, owner, at);
   pin_sub(p >>> PAGE_HANDLE_SHIFT, 1);
+  return at;
+}
+/** Unpins single pages from the one at `j` on, while they are ordinary and of one section; how many. */
+function unpin_run(pages: readonly HeldUserPage[], j: number, nr: number): number {
+  const section = raw(pages[j]!) >>> (PAGE_HANDLE_SHIFT + SECTION_SHIFT);
+  let n = 0;
+  for (; j + n < nr; n++) {
+    const p = raw(pages[j + n]!);
+    const pfn = p >>> PAGE_HANDLE_SHIFT;
+    const r = page_ref[pfn]!;
+    if ((p & HANDLE_LOW_BITS) !== 0 || r <= GUP_PIN_COUNTING_BIAS) break;
+    if (pfn >>> SECTION_SHIFT !== section) break;
+    page_ref[pfn] = r - GUP_PIN_COUNTING_BIAS;
+  }
+  if (n > 0) foll_pin_released[section] = foll_pin_released[section]! + n;
+  return n;
+}
+/** Whether it is one at run time; says nothing about the type, which callers know better. */
+export function is_array(value: unknown): boolean {
+  return Array.isArray(value);
 }
 /** Unpins every page of an array; consecutive pages of one folio together.  NULL entries are passed over. */
 export function unpin_each(
@@ -38,21 +59,27 @@ export function unpin_each(
   by: string,
   owner: object | undefined,
 ): void {
-  if (!Array.isArray(pages as unknown)) throw_misuse("not-a-handle", by, "no array of pins");
+  if (!is_array(pages)) throw_misuse("not-a-handle", by, "no array of pins");
   const nr = pages.length;
+  let site: Site | undefined;
   for (let j = 0; j < nr;) {
     const p = raw(pages[j]!);
     if ((p & HANDLE_LOW_BITS) !== 0) {
-      unpin_checked(p, by, owner);
+      site = unpin_checked(p, by, owner, site);
       j++;
       continue;
     }
-    const v = ref[p >>> PAGE_HANDLE_SHIFT]!;
-    let run = 1;
+    let run = unpin_run(pages, j, nr);
+    if (run > 0) {
+      j += run;
+      continue;
+    }
+    const v = page_ref[p >>> PAGE_HANDLE_SHIFT]!;
+    run = 1;
     if (v < 0) {
       while (j + run < nr) {
         const next = raw(pages[j + run]!);
-        if ((next & HANDLE_LOW_BITS) !== 0 || ref[next >>> PAGE_HANDLE_SHIFT] !== v) break;
+        if ((next & HANDLE_LOW_BITS) !== 0 || page_ref[next >>> PAGE_HANDLE_SHIFT] !== v) break;
         run++;
       }
       pin_sub(p >>> PAGE_HANDLE_SHIFT, run);

@@ -17,7 +17,7 @@ import { might_sleep } from "../machine/context.js";
 import { machine_of_handle, throw_misuse } from "../machine/machine.js";
 import { set_folio_dirty } from "./gup.js";
 import { describe_pfn, pin_sub } from "./page_ref.js";
-import { unpin_each } from "./unpin.js";
+import { is_array, unpin_each } from "./unpin.js";
 import { end_array, UserPages } from "./user_pages.js";
 
 function release(pages: HeldUserPages, by: EndedBy): void {
@@ -36,7 +36,7 @@ function release_dirty(
 ): void {
   if (make_dirty) {
     might_sleep(current, `${by}()`);
-    if (!Array.isArray(pages as unknown)) throw_misuse("not-a-handle", `${by}()`, "no array of pins");
+    if (!is_array(pages)) throw_misuse("not-a-handle", `${by}()`, "no array of pins");
     for (const page of pages) machine_of_handle(raw(page), `${by}()`);
   }
   if (make_dirty) for (const page of pages) set_folio_dirty(raw(page) >>> PAGE_HANDLE_SHIFT);

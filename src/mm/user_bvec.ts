@@ -39,7 +39,13 @@ import { FOLL, illegal_flags } from "./gup_flags.js";
 import { mm_state } from "./mm_types.js";
 import { assert_not_recursive } from "./mmap_lock.js";
 import { pin_add, pin_sub, ref_count } from "./page_ref.js";
-import { current_caller, dir_flag, refuse_range, walk_of, type GupCaller } from "./pin_user_pages.js";
+import {
+  current_caller,
+  dir_flag,
+  refuse_range,
+  walk_of,
+  type GupCaller,
+} from "./pin_user_pages.js";
 import { pages_of } from "./user_pages.js";
 
 // --- acquiring --------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import { machine_of_handle, throw_misuse } from "../machine/machine.js";
 import { set_folio_dirty } from "./gup.js";
 import { FOLL_LONGTERM } from "./gup_flags.js";
 import { current_caller, pin_pages } from "./pin_user_pages.js";
-import { unpin_each } from "./unpin.js";
+import { is_array, unpin_each } from "./unpin.js";
 import { IS_SHORT, UserPages } from "./user_pages.js";
 
 /** Who pins: an address space or an open file.  Models struct vaddr_pin. */
@@ -120,7 +120,7 @@ export const vaddr_unpin_pages_dirty_lock: Narrows<
   check_token(vaddr_pin, by);
   if (make_dirty) {
     might_sleep(current, by);
-    if (!Array.isArray(pages as unknown)) throw_misuse("not-a-handle", by, "no array of pins");
+    if (!is_array(pages)) throw_misuse("not-a-handle", by, "no array of pins");
     for (const page of pages) machine_of_handle(raw(page), by);
     for (const page of pages) set_folio_dirty(raw(page) >>> PAGE_HANDLE_SHIFT);
   }
