@@ -86,16 +86,8 @@ export {
   PROT_READ,
   PROT_WRITE,
 } from "./mm/mm_types.js";
-export {
-  create_task,
-  exit_task,
-  madvise,
-  mmap,
-  mprotect,
-  munmap,
-  u64_to_user_ptr,
-  user_ptr_add,
-} from "./mm/mmap.js";
+export { create_task, exit_task, mmap, munmap, u64_to_user_ptr, user_ptr_add } from "./mm/mmap.js";
+export { madvise, mprotect } from "./mm/mprotect.js";
 export { mmap_read_lock, mmap_read_unlock } from "./mm/mmap_lock.js";
 export {
   folio_get,

@@ -250,8 +250,11 @@ function with_pins(bio: object, called: string): BioState {
  * @param current - locks each folio: may sleep
  */
 export function bio_set_pages_dirty(bio: PinnedBioFor<"dest">, current: ProcessContext): void {
-  might_sleep(current, "bio_set_pages_dirty()");
-  fresh(bio, "pinned user pages", "bio_set_pages_dirty()").set_dirty();
+  const called = "bio_set_pages_dirty()";
+  const machine = might_sleep(current, called);
+  const state = fresh(bio, "pinned user pages", called);
+  state.assert_machine(machine, called);
+  state.set_dirty();
 }
 /**
  * Unpins the pages of a bio.  Models bio_release_pages().  The bio is empty afterwards: bio_put() it.
@@ -266,7 +269,7 @@ export const bio_release_pages: Narrows<
   const state = with_pins(bio, "bio_release_pages()");
   if (mark_dirty) {
     if (!current) throw_misuse("sleep-in-atomic", "bio_release_pages()", "no context");
-    might_sleep(current, "bio_release_pages()");
+    state.assert_machine(might_sleep(current, "bio_release_pages()"), "bio_release_pages()");
     state.set_dirty();
   }
   state.release("bio_release_pages");

@@ -164,7 +164,7 @@ export class Ledger implements Probe {
       this.#report("wrong-direction", kind, handle, serial, by);
     }
   }
-  released_among(kind: Kind, addr: number, nr_pages: number, by: string): void {
+  released_among(kind: Kind, addr: number, nr_pages: number, by: string): boolean {
     const end = addr + (nr_pages << PAGE_HANDLE_SHIFT);
     // The youngest first; numbers above the last one are older, from before they began again.
     for (let back = 0; back < this.#size; back++) {
@@ -173,12 +173,13 @@ export class Ledger implements Probe {
       if (at < addr || at >= end || this.#state[serial] !== HELD) continue;
       if (KIND_NAMES[this.#kind[serial]!] !== kind) continue;
       this.#end(serial, ENDED, by);
-      return;
+      return true;
     }
     const pfn = addr >>> PAGE_HANDLE_SHIFT;
     const facts = [this.#counts(pfn)];
     const handle = `${nr_pages} page(s) from pfn ${pfn}`;
     warn_misuse(this.#machine, make_report("double-release", by, handle, facts));
+    return false;
   }
 
   // --- reporting ----------------------------------------------------------------------------------------

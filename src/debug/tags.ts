@@ -43,8 +43,8 @@ export class TagProbe implements Probe {
   used(): void {
     // any kind may be used
   }
-  released_among(): void {
-    // nothing is known of single acquisitions
+  released_among(): boolean {
+    return true; // nothing is known of single acquisitions
   }
   history(): readonly string[] {
     return [];

@@ -253,7 +253,7 @@ function submit_write(
  * Submits a transfer with one pin per page, as Linux 6.18 does; it is in flight until the disk ends it: run_softirqs().
  * Models __blkdev_direct_IO_async() and iomap_dio_rw().
  *
- * @param iocb - told the result, with all pins released: the bytes, EFAULT, ENOMEM, EINVAL or EIO
+ * @param iocb - told the result of what was submitted, with all pins released: the bytes, EFAULT, ENOMEM, EINVAL or EIO
  * @param rule - what a fault in the middle means
  * @returns the bytes submitted, or why nothing was
  */
@@ -284,9 +284,9 @@ export function direct_io_pages_async(
     }
     done += submitted;
   }
-  const { error } = dio;
+  if (dio.error && done === 0) return PTR_ERR(dio.error); // nobody waits for what was not submitted
   dio_put(dio);
-  return error && done === 0 ? PTR_ERR(error) : ok(done);
+  return ok(done);
 }
 /**
  * direct_io() with one pin per page, as Linux 6.18 does, and waiting for it.

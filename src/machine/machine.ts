@@ -225,6 +225,10 @@ export function misuse_reports(machine: Machine): readonly MisuseReport[] {
 export function handle_pfn(handle: number): number {
   return handle >>> PAGE_HANDLE_SHIFT;
 }
+/** Whether there is anything left to release: not after shutdown(). */
+export function is_of_running_machine(handle: number): boolean {
+  return machine_of_pfn(handle_pfn(handle)) !== undefined;
+}
 /** The machine of a handle, which must be one. */
 export function machine_of_handle(handle: number, called: string): MachineState {
   const machine = typeof handle === "number" ? machine_of_pfn(handle_pfn(handle)) : undefined;

@@ -22,8 +22,11 @@ export interface Probe {
   moved(kind: Kind, handle: number, by: string, owner: object): void;
   /** The handle is used, not ended; `write` if its bytes are written. */
   used(kind: Kind, handle: number, by: string, write?: boolean): void;
-  /** A release by address, of calls that carry no handle: one acquisition among these pages ends. */
-  released_among(kind: Kind, addr: number, nr_pages: number, by: string): void;
+  /**
+   * A release by address, of calls that carry no handle: one acquisition among these pages ends.  Whether there was one;
+   * if not, that is reported.
+   */
+  released_among(kind: Kind, addr: number, nr_pages: number, by: string): boolean;
   /** Who acquired this handle where, and how it ended: a line each, for a misuse that was seen elsewhere. */
   history(handle: number): readonly string[];
   /** What is still held. */

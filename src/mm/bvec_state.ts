@@ -151,7 +151,14 @@ export class UserBvecList extends Extents {
   }
   protected override drop(by: string): void {
     const e = this.#extents;
-    for (let i = this.#first; i < e.length; i += 3) drop_extent(this.machine, e[i]!, by);
+    const { machine } = this;
+    const { probe } = machine;
+    const site = probe?.site();
+    for (let i = this.#first; i < e.length; i += 3) {
+      probe?.released("bvec", e[i]!, by, undefined, site);
+      pin_sub(pfn_of(e[i]!), 1);
+    }
+    machine.nr_user_bvec_released += this.nr_segs;
     this.#first = e.length;
     this.#count = 0;
   }

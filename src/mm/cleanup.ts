@@ -12,7 +12,7 @@ import type {
   OwnedUserPage,
   Page,
 } from "../handle/page.js";
-import { throw_misuse } from "../machine/machine.js";
+import { is_of_running_machine, throw_misuse } from "../machine/machine.js";
 
 /** What a scope shows of the handle it owns: usable, not releasable. */
 export type LentOf<H> =
@@ -53,7 +53,7 @@ class ScopeOf<H> {
   [Symbol.dispose](): void {
     const handle = this.#handle;
     this.#handle = null;
-    if (handle !== null) this.#free(handle);
+    if (handle !== null && is_of_running_machine(Number(handle))) this.#free(handle);
   }
 }
 /**

@@ -29,7 +29,15 @@ import { FOLL } from "./gup_flags.js";
 import { split_huge_pmd } from "./huge_memory.js";
 import { FAULT_FLAG_UNSHARE, FAULT_FLAG_WRITE, handle_mm_fault, VM_FAULT_OOM } from "./memory.js";
 import { VM_IO, VM_READ, VM_SHARED, VM_WRITE, type MmState, type Vma } from "./mm_types.js";
-import { describe_pfn, head_of, is_zero_pfn, pin_add, ref_add, ref_count } from "./page_ref.js";
+import {
+  describe_pfn,
+  head_of,
+  is_zero_pfn,
+  pin_add,
+  ref_add,
+  ref_count,
+  REF_MAX,
+} from "./page_ref.js";
 import {
   _PAGE_PRESENT,
   _PAGE_PSE,
@@ -45,14 +53,14 @@ import { lookup_pte } from "./uaccess.js";
 export const GUP_BATCH = 65536;
 /** Result of the last walk: handles without tags. */
 export const gup_pages: Int32Array = new Int32Array(GUP_BATCH);
-/** Counts above this would overflow with one more pin. */
-const REF_MAX = 0x7fffffff - GUP_PIN_COUNTING_BIAS;
 /** Zero pages of the running walk, whose pins are not counted. */
 const uncounted = new Int32Array(1);
 
 // Errno numbers of the walk; each call makes one error value of the last.
-const EINTR = -4;
-const EAGAIN = -11;
+/** Before the first page, with the lock held. */
+export const EINTR = -4;
+/** While the call waits for the lock. */
+export const EAGAIN = -11;
 const ENOMEM = -12;
 const EFAULT = -14;
 /** An error value for a walk that found nothing. */
@@ -77,8 +85,8 @@ export interface Walk {
   readonly flags: number;
   /** begins without a look at the mappings, as the *_fast() calls do */
   readonly fast: boolean;
-  /** whether a SIGKILL is pending */
-  readonly killed: boolean;
+  /** what a pending SIGKILL makes of the walk: -errno, or 0 */
+  readonly killed: number;
 }
 
 /**
@@ -91,7 +99,7 @@ export function gup_walk(walk: Walk, start: number, nr: number): number {
   let done = walk.fast ? gup_fast(mm, start, nr, flags, 0) : 0;
   while (done < nr) {
     const addr = start + done * PAGE_SIZE;
-    if (walk.killed) return done || (walk.fast ? EAGAIN : EINTR);
+    if (walk.killed !== 0) return done || walk.killed;
     const vma = mm.vma_at(addr);
     const refused = check_vma_flags(vma, flags);
     if (refused !== 0) return done || refused;

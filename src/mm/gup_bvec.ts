@@ -11,10 +11,16 @@ import {
   page_ref,
   page_tables,
 } from "../machine/arena.js";
-import { GUP_PIN_COUNTING_BIAS, PAGE_SIZE, PMD_SIZE, SECTION_SHIFT } from "../machine/limits.js";
+import {
+  GUP_PIN_COUNTING_BIAS,
+  HPAGE_PMD_NR,
+  PAGE_SIZE,
+  PMD_SIZE,
+  SECTION_SHIFT,
+} from "../machine/limits.js";
 import { check_vma_flags, gup_slow, is_countable, must_unshare, type Walk } from "./gup.js";
 import { FOLL } from "./gup_flags.js";
-import { is_zero_pfn, pin_add_uncounted, ref_count } from "./page_ref.js";
+import { is_zero_pfn, pin_add_uncounted, ref_count, REF_MAX } from "./page_ref.js";
 import {
   _PAGE_PRESENT,
   _PAGE_PSE,
@@ -26,10 +32,7 @@ import {
 } from "./pgtable.js";
 import { pages_of } from "./user_pages.js";
 
-const EAGAIN = -11;
 const ENOMEM = -12;
-const REF_MAX = 0x7fffffff - GUP_PIN_COUNTING_BIAS;
-
 /**
  * Pins `len` bytes from `addr` and appends page, offset and length of each extent to `extents`.  0, or -errno; the
  * extents appended before an error are pinned, the caller puts them back.
@@ -46,6 +49,15 @@ export function gup_bvec(walk: Walk, addr: number, len: number, extents: number[
     const slot = pmd_slot(mm.pgd, pmd);
     const entry = slot === 0 ? 0 : page_tables[slot]!;
     const huge = (entry & _PAGE_PSE) !== 0;
+    if (entry !== 0 && !huge && at % PAGE_SIZE === 0) {
+      const whole = Math.min(HPAGE_PMD_NR - index, Math.floor((end - at) / PAGE_SIZE));
+      const found = grab_single_pages(((entry >>> 6) << 9) + index, whole, want, extents);
+      if (found > 0) {
+        at += found * PAGE_SIZE;
+        next = 0;
+        continue;
+      }
+    }
     const pte = huge || entry === 0 ? entry : page_tables[((entry >>> 6) << 9) + index]!;
     const ready =
       (pte & want) === want && ((pte & _PAGE_RW) !== 0 || !must_unshare(pte, flags, null));
@@ -69,6 +81,23 @@ export function gup_bvec(walk: Walk, addr: number, len: number, extents: number[
   }
   return 0;
 }
+/** Takes whole pages of order 0, each an extent, from one table; stops at the first that is anything else. */
+function grab_single_pages(table: number, nr: number, want: number, extents: number[]): number {
+  let n = 0;
+  for (; n < nr; n++) {
+    const pte = page_tables[table + n]!;
+    const pfn = pte >>> PAGE_HANDLE_SHIFT;
+    const r = page_ref[pfn]!;
+    if ((pte & want) !== want || (pte & _PAGE_RW) === 0 || r <= 0 || r >= REF_MAX) break;
+    page_ref[pfn] = r + GUP_PIN_COUNTING_BIAS;
+    extents.push(pte & ~PTE_FLAGS, 0, PAGE_SIZE);
+  }
+  if (n > 0) {
+    const section = page_tables[table]! >>> (PAGE_HANDLE_SHIFT + SECTION_SHIFT);
+    foll_pin_acquired[section] = foll_pin_acquired[section]! + n;
+  }
+  return n;
+}
 /** No entry of the page column. */
 const ALONE: number = -(2 ** 31);
 /** Only a page of a large folio can be followed by another of the same folio: its entry in the page column, else ALONE. */
@@ -91,7 +120,7 @@ function grab(pfn: number): boolean {
 }
 function slow(walk: Walk, addr: number): number {
   const { mm, flags } = walk;
-  if (walk.killed) return EAGAIN;
+  if (walk.killed !== 0) return walk.killed;
   const vma = mm.vma_at(addr);
   const refused = check_vma_flags(vma, flags);
   return refused !== 0 ? refused : gup_slow(mm, vma!, addr, flags);

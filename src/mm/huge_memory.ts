@@ -6,7 +6,7 @@ import {
   page_flags,
   page_mapcount,
   page_ref,
-  page_tables as tables,
+  page_tables,
   PG_anon,
   PG_anon_exclusive,
   PG_huge_zero,
@@ -45,11 +45,11 @@ export function do_huge_pmd_anonymous_page(
 }
 /** A write, or an unshare, of a huge page that is present and read-only. */
 export function do_huge_pmd_wp_page(mm: MmState, vma: Vma, slot: number, flags: number): number {
-  const entry = tables[slot]!;
+  const entry = page_tables[slot]!;
   const head = entry >>> PAGE_HANDLE_SHIFT;
   const page = page_flags[head]!;
   if (page & PG_anon_exclusive) {
-    tables[slot] = entry | (flags & 1 && vma.flags & VM_WRITE ? _PAGE_RW : 0);
+    page_tables[slot] = entry | (flags & 1 && vma.flags & VM_WRITE ? _PAGE_RW : 0);
     return 0;
   }
   if (page & PG_huge_zero && map_new_huge_page(mm, vma, slot) === 0) {
@@ -77,7 +77,7 @@ function fallback(mm: MmState): number {
 function map_huge(slot: number, head: number, flags: number): void {
   const id = ~page_ref[head]!;
   entire_mapcount[id] = entire_mapcount[id]! + 1;
-  tables[slot] = (head << PAGE_HANDLE_SHIFT) | _PAGE_PSE | flags;
+  page_tables[slot] = (head << PAGE_HANDLE_SHIFT) | _PAGE_PSE | flags;
 }
 function unmap_huge(head: number): void {
   const id = ~page_ref[head]!;
@@ -86,8 +86,8 @@ function unmap_huge(head: number): void {
 }
 /** Removes the entry of a huge page.  Models zap_huge_pmd(). */
 export function zap_huge_pmd(slot: number): void {
-  const head = tables[slot]! >>> PAGE_HANDLE_SHIFT;
-  tables[slot] = 0;
+  const head = page_tables[slot]! >>> PAGE_HANDLE_SHIFT;
+  page_tables[slot] = 0;
   const v = page_ref[head]!;
   if (v < 0 && entire_mapcount[~v]! > 0) unmap_huge(head);
 }
@@ -108,17 +108,21 @@ function huge_zero_page(machine: MachineState): number {
  * Those of the huge zero folio map the small zero page instead.  Models __split_huge_pmd().
  */
 export function split_huge_pmd(mm: MmState, slot: number): void {
-  const entry = tables[slot]!;
+  const entry = page_tables[slot]!;
   const head = entry >>> PAGE_HANDLE_SHIFT;
   const table = new_page_table();
   const flags = entry & (PTE_FLAGS & ~_PAGE_PSE);
   if (page_flags[head]! & PG_huge_zero) {
-    tables.fill((mm.machine.zero_pfn << PAGE_HANDLE_SHIFT) | flags, table << 9, (table + 1) << 9);
+    page_tables.fill(
+      (mm.machine.zero_pfn << PAGE_HANDLE_SHIFT) | flags,
+      table << 9,
+      (table + 1) << 9,
+    );
     unmap_huge(head);
   } else {
     const marks = page_flags[head]! & (PG_anon | PG_anon_exclusive);
     for (let i = 0; i < HPAGE_PMD_NR; i++) {
-      tables[(table << 9) + i] = ((head + i) << PAGE_HANDLE_SHIFT) | flags;
+      page_tables[(table << 9) + i] = ((head + i) << PAGE_HANDLE_SHIFT) | flags;
       page_flags[head + i] = page_flags[head + i]! | marks;
       page_mapcount[head + i] = page_mapcount[head + i]! + 1;
     }
@@ -126,5 +130,5 @@ export function split_huge_pmd(mm: MmState, slot: number): void {
     entire_mapcount[id] = entire_mapcount[id]! - 1;
     ref_add(head, HPAGE_PMD_NR - 1);
   }
-  tables[slot] = (table << 6) | _PAGE_PRESENT;
+  page_tables[slot] = (table << 6) | _PAGE_PRESENT;
 }

@@ -5,7 +5,7 @@ import {
   page_flags,
   page_mapcount,
   page_ref,
-  page_tables as tables,
+  page_tables,
   PG_anon,
   PG_anon_exclusive,
 } from "../machine/arena.js";
@@ -36,7 +36,7 @@ export function handle_mm_fault(mm: MmState, vma: Vma, addr: number, flags: numb
   mm.machine.pgfault++;
   const pmd = pmd_number(addr);
   const slot = pmd_alloc(mm.pgd, pmd);
-  let entry = tables[slot]!;
+  let entry = page_tables[slot]!;
   if (entry === 0 && vma.is_anonymous) {
     const fault = do_huge_pmd_anonymous_page(mm, vma, slot, pmd, (flags & FAULT_FLAG_WRITE) !== 0);
     if (fault !== VM_FAULT_FALLBACK) return fault;
@@ -45,10 +45,10 @@ export function handle_mm_fault(mm: MmState, vma: Vma, addr: number, flags: numb
     if (flags === 0 || entry & _PAGE_RW) return 0;
     const fault = do_huge_pmd_wp_page(mm, vma, slot, flags);
     if (fault !== VM_FAULT_FALLBACK) return fault;
-    entry = tables[slot]!;
+    entry = page_tables[slot]!;
   }
   const at = (table_below(slot) << 9) + pte_index(addr, pmd);
-  const pte = tables[at]!;
+  const pte = page_tables[at]!;
   if (pte === 0) {
     return vma.is_anonymous
       ? do_anonymous_page(mm, vma, at, flags)
@@ -60,7 +60,7 @@ export function handle_mm_fault(mm: MmState, vma: Vma, addr: number, flags: numb
 
 function do_anonymous_page(mm: MmState, vma: Vma, at: number, flags: number): number {
   if (flags === 0) {
-    tables[at] = (mm.machine.zero_pfn << PAGE_HANDLE_SHIFT) | vma.present;
+    page_tables[at] = (mm.machine.zero_pfn << PAGE_HANDLE_SHIFT) | vma.present;
     return 0;
   }
   const pfn = alloc_zeroed_page(mm);
@@ -79,7 +79,7 @@ function map_anon(vma: Vma, at: number, pfn: number, flags: number): void {
   page_flags[pfn] = page_flags[pfn]! | PG_anon | PG_anon_exclusive;
   page_mapcount[pfn] = 1;
   const writable = flags & FAULT_FLAG_WRITE && vma.flags & VM_WRITE ? _PAGE_RW : 0;
-  tables[at] = (pfn << PAGE_HANDLE_SHIFT) | vma.present | writable;
+  page_tables[at] = (pfn << PAGE_HANDLE_SHIFT) | vma.present | writable;
 }
 
 function do_file_fault(mm: MmState, vma: Vma, addr: number, at: number, flags: number): number {
@@ -91,7 +91,8 @@ function do_file_fault(mm: MmState, vma: Vma, addr: number, at: number, flags: n
   if ((vma.flags & VM_SHARED) === 0 && flags !== 0) return copy_page(mm, vma, at, pfn, flags);
   ref_add(pfn, 1);
   page_mapcount[pfn] = page_mapcount[pfn]! + 1;
-  tables[at] = (pfn << PAGE_HANDLE_SHIFT) | vma.present | (flags & FAULT_FLAG_WRITE ? _PAGE_RW : 0);
+  page_tables[at] =
+    (pfn << PAGE_HANDLE_SHIFT) | vma.present | (flags & FAULT_FLAG_WRITE ? _PAGE_RW : 0);
   return 0;
 }
 
@@ -100,13 +101,13 @@ function do_wp_page(mm: MmState, vma: Vma, at: number, pte: number, flags: numbe
   const pfn = pte >>> PAGE_HANDLE_SHIFT;
   const writable = flags & FAULT_FLAG_WRITE && vma.flags & VM_WRITE ? _PAGE_RW : 0;
   if (vma.flags & VM_SHARED) {
-    tables[at] = pte | writable;
+    page_tables[at] = pte | writable;
     return 0;
   }
   const page = page_flags[pfn]!;
   if (page & PG_anon && (page & PG_anon_exclusive || ref_count(pfn) === 1)) {
     page_flags[pfn] = page | PG_anon_exclusive;
-    tables[at] = pte | writable;
+    page_tables[at] = pte | writable;
     return 0;
   }
   const fault = copy_page(mm, vma, at, pfn, flags);
@@ -135,9 +136,9 @@ function drop_mapping(pfn: number): void {
 }
 /** Removes one entry of the last level.  Models zap_pte_range(). */
 export function zap_pte(at: number): void {
-  const pte = tables[at]!;
+  const pte = page_tables[at]!;
   if (pte === 0) return;
-  tables[at] = 0;
+  page_tables[at] = 0;
   const pfn = pte >>> PAGE_HANDLE_SHIFT;
   // A page that somebody put once too often is gone already; its entry must not take the next owner's reference.
   if (!is_zero_pfn(pfn) && page_ref[pfn] !== 0 && page_mapcount[pfn]! > 0) drop_mapping(pfn);

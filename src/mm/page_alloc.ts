@@ -268,10 +268,12 @@ export function fragment_memory(machine: Machine, keep: (index: number) => boole
   if (typeof keep !== "function") throw new RangeError("fragment_memory(): keep is no function");
   const all: number[] = [];
   for (let pfn = state.allocator.alloc(0); pfn !== 0; pfn = state.allocator.alloc(0)) all.push(pfn);
-  const kept: number[] = [];
-  for (const pfn of all) {
-    if (keep(pfn - state.base)) kept.push(pfn);
-    else ref_sub(pfn, 1);
+  let kept: number[] = [];
+  try {
+    kept = all.filter((pfn) => keep(pfn - state.base));
+  } finally {
+    const withheld = new Set(kept);
+    for (const pfn of all) if (!withheld.has(pfn)) ref_sub(pfn, 1);
   }
   return {
     nr_pages: kept.length,

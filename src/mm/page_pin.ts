@@ -27,10 +27,8 @@ import {
   pin_add_uncounted,
   ref_count,
   throw_no_reference,
+  REF_MAX,
 } from "./page_ref.js";
-
-/** Counts above this would overflow with one more pin. */
-const REF_MAX = 0x7fffffff - GUP_PIN_COUNTING_BIAS;
 
 /** The shared page full of zeroes; everybody holds it.  Models ZERO_PAGE().  Any context; it names the machine. */
 export function ZERO_PAGE(context: AnyContext): BorrowedPage {

@@ -18,6 +18,8 @@ import { GUP_PIN_COUNTING_BIAS, SECTION_SHIFT } from "../machine/limits.js";
 import { machine_of_pfn, throw_misuse } from "../machine/machine.js";
 
 const INT_MAX = 0x7fffffff;
+/** Counts from here on would overflow with one more pin. */
+export const REF_MAX: number = INT_MAX - GUP_PIN_COUNTING_BIAS;
 /** FOLIO_ORDER of the 4 KiB zero page: pins on it count nothing.  It lives in the folio table, so the order-0 path need not ask. */
 export const ORDER_ZERO_PAGE = -1;
 

@@ -17,7 +17,7 @@ import type { Dir, OwnedUserPage, PinResult } from "../handle/page.js";
 import { might_sleep, task_state, TaskContext, type Context } from "../machine/context.js";
 import { PAGE_SIZE, TASK_SIZE } from "../machine/limits.js";
 import type { Facts } from "../machine/probe.js";
-import { GUP_BATCH, gup_error, gup_pages, gup_walk, type Walk } from "./gup.js";
+import { EAGAIN, EINTR, GUP_BATCH, gup_error, gup_pages, gup_walk, type Walk } from "./gup.js";
 import { FOLL, illegal_flags } from "./gup_flags.js";
 import { mm_state, type MmState } from "./mm_types.js";
 import { assert_not_recursive, locked_mm } from "./mmap_lock.js";
@@ -28,10 +28,12 @@ export interface GupCaller {
   readonly mm: MmState;
   readonly context: Context;
   readonly fast: boolean;
+  /** the caller holds the mmap_lock; else the call waits for it */
+  readonly locked: boolean;
 }
 /** With the mmap_lock held by the caller. */
 export function locked_caller(lock: LockedMm, called: string): GupCaller {
-  return { ...locked_mm(lock, called), fast: false };
+  return { ...locked_mm(lock, called), fast: false, locked: true };
 }
 /** Without it: the call takes it itself. */
 export function current_caller(current: Task, called: string, fast: boolean): GupCaller {
@@ -39,10 +41,11 @@ export function current_caller(current: Task, called: string, fast: boolean): Gu
   const context = task_state(current, called);
   const mm = mm_state(context.mm, called);
   assert_not_recursive(mm, context, called);
-  return { mm, context, fast };
+  return { mm, context, fast, locked: false };
 }
-export function walk_of({ mm, context, fast }: GupCaller, flags: number): Walk {
-  return { mm, flags, fast, killed: context instanceof TaskContext && context.killed };
+export function walk_of({ mm, context, fast, locked }: GupCaller, flags: number): Walk {
+  const killed = context instanceof TaskContext && context.killed;
+  return { mm, flags, fast, killed: !killed ? 0 : locked ? EINTR : EAGAIN };
 }
 /** The flag that a direction stands for. */
 export function dir_flag(dir: Dir): number {

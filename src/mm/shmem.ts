@@ -9,7 +9,7 @@ import { might_sleep } from "../machine/context.js";
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PAGE_SIZE } from "../machine/limits.js";
 import { throw_misuse, type MachineState } from "../machine/machine.js";
 import { clear_pages } from "./page_alloc.js";
-import { ref_add, ref_sub } from "./page_ref.js";
+import { ref_add, ref_count, ref_sub } from "./page_ref.js";
 
 /** Its folios are 2 MiB where they fit.  Models MFD_HUGETLB in effect, without a pool. */
 export const MFD_HUGE = 4;
@@ -75,7 +75,8 @@ export class ShmemFile {
     this.put();
   }
   #truncate(): void {
-    for (const pfn of this.#pages.values()) ref_sub(pfn, 1);
+    // A page that somebody put once too often is gone already.
+    for (const pfn of this.#pages.values()) if (ref_count(pfn) !== 0) ref_sub(pfn, 1);
     this.#pages.clear();
   }
 }

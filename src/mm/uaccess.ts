@@ -5,7 +5,7 @@ import type { UserAddr } from "../handle/addr.js";
 import type { Task } from "../handle/context.js";
 import { ERR_PTR, PTR_ERR, type Errno } from "../handle/errno.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
-import { page_tables as tables } from "../machine/arena.js";
+import { page_tables } from "../machine/arena.js";
 import { might_sleep, task_state } from "../machine/context.js";
 import { PAGE_SIZE, TASK_SIZE } from "../machine/limits.js";
 import { FAULT_FLAG_WRITE, handle_mm_fault } from "./memory.js";
@@ -17,12 +17,12 @@ import { _PAGE_PRESENT, _PAGE_PSE, _PAGE_RW, pmd_number, pmd_slot, pte_index } f
 export function lookup_pte(mm: MmState, addr: number): number {
   const pmd = pmd_number(addr);
   const slot = pmd_slot(mm.pgd, pmd);
-  const entry = slot === 0 ? 0 : tables[slot]!;
+  const entry = slot === 0 ? 0 : page_tables[slot]!;
   if (entry === 0) return 0;
   const index = pte_index(addr, pmd);
   return entry & _PAGE_PSE
     ? entry + (index << PAGE_HANDLE_SHIFT)
-    : tables[((entry >>> 6) << 9) + index]!;
+    : page_tables[((entry >>> 6) << 9) + index]!;
 }
 /** The page at `addr` as a program may access it, faulted in; 0 when it may not. */
 function user_pfn(mm: MmState, addr: number, write: boolean): number {

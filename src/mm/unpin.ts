@@ -125,8 +125,9 @@ export function unpin_user_folio(folio: BorrowedFolio, npages: number): void {
     throw_misuse("not-a-handle", called, `${describe_pfn(pfn)}, ${npages} pages`);
   }
   const head = head_of(pfn) << PAGE_HANDLE_SHIFT;
+  const nr = 2 ** order_of(pfn);
   for (let i = 0; machine.probe && i < npages; i++) {
-    machine.probe.released_among("user_page", head, 2 ** order_of(pfn), called);
+    if (!machine.probe.released_among("user_page", head, nr, called)) break;
   }
   pin_sub(pfn, npages);
 }

@@ -38,7 +38,7 @@ import { gup_bvec } from "./gup_bvec.js";
 import { FOLL, illegal_flags } from "./gup_flags.js";
 import { mm_state } from "./mm_types.js";
 import { assert_not_recursive } from "./mmap_lock.js";
-import { pin_add, pin_sub, ref_count } from "./page_ref.js";
+import { pin_add, pin_sub, ref_count, REF_MAX } from "./page_ref.js";
 import {
   current_caller,
   dir_flag,
@@ -135,7 +135,7 @@ export function get_user_bvec_remote<D extends Dir, F extends FastPinFlag = neve
   const state = mm_state(mm, by);
   assert_not_recursive(state, context, by);
   const bits = flags === undefined ? 0 : raw_flags(flags);
-  return acquire({ mm: state, context, fast: true }, addr, len, dir, bits, by);
+  return acquire({ mm: state, context, fast: true, locked: false }, addr, len, dir, bits, by);
 }
 /**
  * The zero page as an extent, for padding.  The caller owns it: put_user_bvec().
@@ -199,7 +199,8 @@ export function split_user_bvec<D extends Dir, T extends Term>(
     return ERR_PTR("EINVAL", `cannot cut ${len} bytes after ${bytes}`);
   }
   const first = pfn_of(front.handle);
-  if (ref_count(first) <= 0) return ERR_PTR("ENOMEM", `refcount ${ref_count(first)}`);
+  if (ref_count(first) <= 0 || ref_count(first) > REF_MAX)
+    return ERR_PTR("ENOMEM", `refcount ${ref_count(first)}`);
   machine.probe?.used("bvec", front.handle, by);
   const at = offset + bytes;
   const pfn = first + Math.floor(at / PAGE_SIZE);
@@ -237,8 +238,11 @@ export const put_user_bvec_dirty_lock: Narrows<
   [current: ProcessContext]
 > = (bvecs, current) => {
   const by = "put_user_bvec_dirty_lock";
-  might_sleep(current, `${by}()`);
+  const machine = might_sleep(current, `${by}()`);
   const state = extents_of(bvecs, by);
+  if (state.machine !== machine) {
+    throw_misuse("not-a-handle", `${by}()`, `${state.describe()}, of another machine`);
+  }
   if (state.dir !== "dest") throw_misuse("wrong-direction", `${by}()`, state.describe());
   if (state instanceof UserBvec) set_folio_dirty(pfn_of(state.handle));
   else state.set_dirty();

@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** The array of pinned pages that acquirers return, and the short one (ours). */
 
-import { to_short_pin, to_user_pages } from "../handle/cast.js";
+import { raw, to_short_pin, to_user_pages } from "../handle/cast.js";
 import { ERR_PTR, IS_ERR, type GupError } from "../handle/errno.js";
 import { ENDS, type EndedBy } from "../handle/kinds.js";
 import type {
@@ -14,7 +14,7 @@ import type {
   Term,
 } from "../handle/page.js";
 import { PAGE_SIZE } from "../machine/limits.js";
-import { throw_misuse } from "../machine/machine.js";
+import { is_of_running_machine, throw_misuse } from "../machine/machine.js";
 import { unpin_each } from "./unpin.js";
 
 /** Who pins by a token of its own; vaddr_pin.ts has it. */
@@ -42,6 +42,8 @@ export class UserPages extends Array<OwnedUserPage> {
   [Symbol.dispose](): void {
     if (this.#ended !== null) return;
     this.#ended = "put_user_pages";
+    const first = this[0];
+    if (first !== undefined && !is_of_running_machine(raw(first))) return;
     unpin_each(this, "put_user_pages()", this.owner ?? undefined);
     this.owner?.released(this.length);
   }
