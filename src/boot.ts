@@ -4,6 +4,7 @@
 import { debug_probe, type DebugLevel } from "./debug/debug.js";
 import { to_machine } from "./handle/cast.js";
 import type { Machine } from "./handle/context.js";
+import { TAG_CHECKED, TAG_RECORDED } from "./handle/tags.js";
 import { new_folio_id, page_flags, page_ref, PG_allocated, PG_zero } from "./machine/arena.js";
 import { MAX_PAGES, PAGE_SIZE } from "./machine/limits.js";
 import {
@@ -64,7 +65,10 @@ export function boot(options: MachineOptions = {}): Machine {
   machine.allocator = new BuddyAllocator(machine, options.shuffle);
   machine.zero_pfn = make_zero_page(machine);
   const level = CONFIG_DEBUG_USER_PAGE_REFERENCES;
-  if (level !== false) machine.probe = debug_probe(machine, level, describe_counts);
+  if (level !== false) {
+    machine.probe = debug_probe(machine, level, describe_counts);
+    machine.page_tags = machine.probe.records ? TAG_CHECKED | TAG_RECORDED : TAG_CHECKED;
+  }
   return to_machine(machine);
 }
 function make_zero_page(machine: MachineState): number {

@@ -222,8 +222,8 @@ export function bio_error(bio: BioBackFromDevice): BlkError | null {
 export function bio_for_each_segment_all<H extends Holds>(bio: BioOf<H>): Iterable<Segment<H>> {
   const state = bio_state(bio, "bio_for_each_segment_all()");
   state.assert_phase("bio_for_each_segment_all()", "fresh", "ended");
-  return state.vecs.map(({ handle, kind, offset, len }) => ({
-    page: lend_segment_page<H>(handle, kind !== "page"),
+  return state.vecs.map(({ handle, offset, len }) => ({
+    page: lend_segment_page<H>(handle),
     offset,
     len,
   }));

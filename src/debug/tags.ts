@@ -18,6 +18,7 @@ export function wrong_tag(kind: Kind, handle: number): MisuseId | null {
 const NOWHERE: Site = {};
 
 export class TagProbe implements Probe {
+  readonly records = false;
   readonly #machine: MachineState;
   readonly #counts: (pfn: number) => string;
   constructor(machine: MachineState, describe_counts: (pfn: number) => string) {

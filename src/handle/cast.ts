@@ -37,7 +37,6 @@ import type {
   Term,
   UnreferencedPage,
 } from "./page.js";
-import { HANDLE_LOW_BITS, TAG_CHECKED, TAG_USER } from "./tags.js";
 
 /** Any handle that is a number at run time; spent ones too, since releasing one is what must be noticed. */
 type NumberHandle = BorrowedPage | BorrowedUserPage | BorrowedFolio | UnreferencedPage;
@@ -75,15 +74,9 @@ export const to_bdev = (bdev: Disposable): BlockDevice => bdev as unknown as Blo
 export const to_plain_bio = (bio: object): OwnedPlainBio => bio as unknown as OwnedPlainBio;
 export const to_pinned_bio = <D extends Dir>(bio: object): OwnedPinnedBio<D> =>
   bio as unknown as OwnedPinnedBio<D>;
-/** The bio owns what it carries: without a serial number the handle can be used, not released. */
-export const lend_segment_page = <H extends Holds>(
-  handle: number,
-  user: boolean,
-): Segment<H>["page"] => {
-  const plain = handle & ~HANDLE_LOW_BITS;
-  const tags = handle & TAG_CHECKED ? (user ? TAG_CHECKED | TAG_USER : TAG_CHECKED) : 0;
-  return (plain | tags) as unknown as Segment<H>["page"];
-};
+/** The bio owns what it carries: without a serial number, which stands above bit 31, the handle can be used, not released. */
+export const lend_segment_page = <H extends Holds>(handle: number): Segment<H>["page"] =>
+  (handle | 0) as unknown as Segment<H>["page"];
 /** The device gave it back: end_io owns it now. */
 export const to_ended_bio = <H extends Holds>(bio: object): EndedBio<H> =>
   bio as unknown as EndedBio<H>;

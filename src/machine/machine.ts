@@ -3,7 +3,7 @@
 
 import type { Machine } from "../handle/context.js";
 import type { MisuseId } from "../handle/kinds.js";
-import { HANDLE_LOW_BITS, PAGE_HANDLE_SHIFT } from "../handle/tags.js";
+import { HANDLE_LOW_BITS, PAGE_HANDLE_SHIFT, TAG_USER } from "../handle/tags.js";
 import {
   foll_pin_acquired,
   foll_pin_released,
@@ -62,6 +62,8 @@ export class MachineState {
   alive = true;
   /** debug mode, or nobody */
   probe: Probe | null = null;
+  /** The low bits of every handle of a plain page: 0 when nobody looks. */
+  page_tags = 0;
   allocator!: PageAllocator;
   zero_pfn = 0;
   /** head of the huge zero folio, 0 before its first use */
@@ -88,6 +90,10 @@ export class MachineState {
     this.panic_on_warn = panic_on_warn;
   }
 
+  /** The low bits of the handle of a pin. */
+  get user_tags(): number {
+    return this.page_tags === 0 ? 0 : this.page_tags | TAG_USER;
+  }
   /** The host memory that holds page `pfn`; folios never straddle two of these. */
   chunk(pfn: number): Uint8Array {
     const index = (pfn - this.base) >>> CHUNK_SHIFT;
@@ -233,7 +239,8 @@ export function is_of_running_machine(handle: number): boolean {
 export function machine_of_handle(handle: number, called: string): MachineState {
   const machine = typeof handle === "number" ? machine_of_pfn(handle_pfn(handle)) : undefined;
   const low = handle & HANDLE_LOW_BITS;
-  if (machine === undefined || low > 3 || (low !== 0 && machine.probe === null) || handle < 0) {
+  const tags = machine?.page_tags ?? 0;
+  if (!machine || handle < 0 || (low & ~TAG_USER) !== tags || (low !== 0 && tags === 0)) {
     throw new MisuseError(make_report("not-a-handle", called, describe_value(handle), []));
   }
   return machine;

@@ -6,6 +6,8 @@
 import type { Kind } from "../handle/kinds.js";
 
 export interface Probe {
+  /** Each acquisition has an identity.  Without one, a handle whose tags are right needs no closer look. */
+  readonly records: boolean;
   /**
    * A reference was taken on the page at `addr`; returns the handle to give out.  A call that acquires several passes
    * the same `site` and facts.

@@ -15,7 +15,7 @@ import type {
   SpentPage,
   UnreferencedPage,
 } from "../handle/page.js";
-import { HANDLE_LOW_BITS, PAGE_HANDLE_SHIFT, TAG_CHECKED, TAG_USER } from "../handle/tags.js";
+import { is_plain, PAGE_HANDLE_SHIFT, TAG_USER } from "../handle/tags.js";
 import {
   page_flags,
   page_mapcount as mapcount_column,
@@ -46,7 +46,7 @@ export type AnyPage = BorrowedPage | BorrowedUserPage;
 export function used_pfn(handle: AnyPage | BorrowedFolio, called: string, write = false): number {
   const p = raw(handle);
   const machine = machine_of_handle(p, called);
-  if (machine.probe && p & HANDLE_LOW_BITS) {
+  if (machine.probe) {
     machine.probe.used(p & TAG_USER ? "user_page" : "page", p, called, write);
   }
   return p >>> PAGE_HANDLE_SHIFT;
@@ -78,7 +78,7 @@ export function referenced(
  */
 export function get_page(page: BorrowedPage): OwnedPage {
   const p = raw(page);
-  if ((p & HANDLE_LOW_BITS) === 0) {
+  if (is_plain(p)) {
     const pfn = p >>> PAGE_HANDLE_SHIFT;
     const r = page_ref[pfn]!;
     if (r > 0 && r < 0x7fffffff) {
@@ -100,7 +100,7 @@ function get_page_rare(page: BorrowedPage): OwnedPage {
  */
 export const put_page: Narrows<HeldPage, { is: SpentPage<By<"put_page">> }> = (page) => {
   const p = raw(page);
-  if ((p & HANDLE_LOW_BITS) === 0) {
+  if (is_plain(p)) {
     const pfn = p >>> PAGE_HANDLE_SHIFT;
     const r = page_ref[pfn]!;
     if (r > 1) {
@@ -186,7 +186,7 @@ export function page_to_pfn(page: AnyPage): Pfn {
 export function pfn_to_page(machine: Machine, pfn: Pfn): UnreferencedPage | Errno<"EINVAL"> {
   const state = machine_state(machine);
   return Number.isInteger(pfn) && pfn > 0 && machine_of_pfn(pfn) === state
-    ? to_unreferenced((pfn << PAGE_HANDLE_SHIFT) | (state.probe ? TAG_CHECKED : 0))
+    ? to_unreferenced((pfn << PAGE_HANDLE_SHIFT) | state.page_tags)
     : ERR_PTR("EINVAL", `the machine has no page with frame number ${pfn}`);
 }
 

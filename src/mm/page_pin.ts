@@ -13,7 +13,7 @@ import type {
   Term,
 } from "../handle/page.js";
 import type { user_page } from "../handle/page.js";
-import { HANDLE_LOW_BITS, PAGE_HANDLE_SHIFT, TAG_CHECKED } from "../handle/tags.js";
+import { HANDLE_LOW_BITS, is_plain, PAGE_HANDLE_SHIFT, TAG_USER } from "../handle/tags.js";
 import { foll_pin_acquired, page_ref } from "../machine/arena.js";
 import { machine_of } from "../machine/context.js";
 import { GUP_PIN_COUNTING_BIAS, SECTION_SHIFT } from "../machine/limits.js";
@@ -33,7 +33,7 @@ import {
 /** The shared page full of zeroes; everybody holds it.  Models ZERO_PAGE().  Any context; it names the machine. */
 export function ZERO_PAGE(context: AnyContext): BorrowedPage {
   const machine = machine_of(context, "ZERO_PAGE()");
-  return lend_page((machine.zero_pfn << PAGE_HANDLE_SHIFT) | (machine.probe ? TAG_CHECKED : 0));
+  return lend_page((machine.zero_pfn << PAGE_HANDLE_SHIFT) | machine.page_tags);
 }
 /**
  * Takes a user pin on a page the caller holds, the zero page for instance, so that it fits among pinned pages (ours:
@@ -49,13 +49,13 @@ export function page_to_user_page(
   page: BorrowedPage,
 ): OwnedUserPage<"source", "short"> | Errno<"ENOMEM"> {
   const p = raw(page);
-  if ((p & HANDLE_LOW_BITS) === 0) {
+  if (is_plain(p)) {
     const pfn = p >>> PAGE_HANDLE_SHIFT;
     const r = page_ref[pfn]!;
     if (r > 0 && r < REF_MAX) {
       page_ref[pfn] = r + GUP_PIN_COUNTING_BIAS;
       foll_pin_acquired[pfn >>> SECTION_SHIFT] = foll_pin_acquired[pfn >>> SECTION_SHIFT]! + 1;
-      return to_user_page(p);
+      return to_user_page((p & HANDLE_LOW_BITS) === 0 ? p : p | TAG_USER);
     }
   }
   return page_to_user_page_rare(page);

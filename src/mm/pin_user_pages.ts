@@ -79,7 +79,7 @@ function pin_into(
   facts: Facts,
 ): GupError | null {
   const walk = walk_of(caller, flags);
-  const { probe } = caller.mm.machine;
+  const { probe, user_tags: tags } = caller.mm.machine;
   const site = probe?.site();
   for (let done = 0; done < nr;) {
     const want = Math.min(nr - done, GUP_BATCH);
@@ -88,12 +88,12 @@ function pin_into(
       pages.length = done;
       return gup_error(got, start + done * PAGE_SIZE);
     }
-    if (probe) {
+    if (probe?.records) {
       for (let i = 0; i < got; i++) {
         const page = probe.acquired("user_page", gup_pages[i]!, by, site!, facts);
         pages[done + i] = to_user_page(page);
       }
-    } else for (let i = 0; i < got; i++) pages[done + i] = to_user_page(gup_pages[i]!);
+    } else for (let i = 0; i < got; i++) pages[done + i] = to_user_page(gup_pages[i]! | tags);
     done += got;
     if (got < want) {
       pages.length = done;

@@ -4,7 +4,7 @@ import type { Narrows } from "../handle/affine.js";
 import { raw } from "../handle/cast.js";
 import type { By } from "../handle/kinds.js";
 import type { BorrowedFolio, HeldUserPage, SpentUserPage } from "../handle/page.js";
-import { HANDLE_LOW_BITS, PAGE_HANDLE_SHIFT } from "../handle/tags.js";
+import { is_pin_handle, PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { foll_pin_released, page_ref } from "../machine/arena.js";
 import { GUP_PIN_COUNTING_BIAS, SECTION_SHIFT } from "../machine/limits.js";
 import { machine_of_handle, throw_misuse } from "../machine/machine.js";
@@ -13,7 +13,7 @@ import { describe_pfn, head_of, order_of, pin_sub } from "./page_ref.js";
 
 /** One pin less, of a handle as it comes: the common case inline, everything else below. */
 function unpin(p: number, by: string): void {
-  if ((p & HANDLE_LOW_BITS) === 0) {
+  if (is_pin_handle(p)) {
     const pfn = p >>> PAGE_HANDLE_SHIFT;
     const r = page_ref[pfn]!;
     if (r > GUP_PIN_COUNTING_BIAS) {
@@ -42,7 +42,7 @@ function unpin_run(pages: readonly HeldUserPage[], j: number, nr: number): numbe
     const p = raw(pages[j + n]!);
     const pfn = p >>> PAGE_HANDLE_SHIFT;
     const r = page_ref[pfn]!;
-    if ((p & HANDLE_LOW_BITS) !== 0 || r <= GUP_PIN_COUNTING_BIAS) break;
+    if (!is_pin_handle(p) || !(r > GUP_PIN_COUNTING_BIAS)) break;
     if (pfn >>> SECTION_SHIFT !== section) break;
     page_ref[pfn] = r - GUP_PIN_COUNTING_BIAS;
   }
@@ -64,7 +64,7 @@ export function unpin_each(
   let site: Site | undefined;
   for (let j = 0; j < nr;) {
     const p = raw(pages[j]!);
-    if ((p & HANDLE_LOW_BITS) !== 0) {
+    if (!is_pin_handle(p)) {
       site = unpin_checked(p, by, owner, site);
       j++;
       continue;
@@ -79,7 +79,7 @@ export function unpin_each(
     if (v < 0) {
       while (j + run < nr) {
         const next = raw(pages[j + run]!);
-        if ((next & HANDLE_LOW_BITS) !== 0 || page_ref[next >>> PAGE_HANDLE_SHIFT] !== v) break;
+        if (!is_pin_handle(next) || page_ref[next >>> PAGE_HANDLE_SHIFT] !== v) break;
         run++;
       }
       pin_sub(p >>> PAGE_HANDLE_SHIFT, run);
