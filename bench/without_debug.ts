@@ -2,11 +2,10 @@
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** Each test of debug mode, decided; HANDLE_LOW_BITS is 63 in the build. */
+/** Each test of debug mode, decided. */
 const REMOVALS: ReadonlyArray<[pattern: RegExp, replacement: string, at_least: number]> = [
-  [/\(\w+ & 63\) === 0/g, "true", 3],
-  [/\(\w+ & 63\) !== 0/g, "false", 3],
-  [/\w+\.probe && \w+ & 63/g, "false", 1],
+  [/const low = handle & \w+;\s*return low === 0 [^;]*;/g, "return true;", 2],
+  [/if \(\w+\.probe\) \w+\.probe\.used\([^;]*;/g, "", 1],
   [/const \{ probe \} = [^;]+;/g, "const probe = null;", 5],
   [/\b\w+(\.\w+)*\.probe\?\./g, "null?.", 5],
 ];

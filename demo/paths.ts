@@ -1,6 +1,5 @@
 // Where things are, from the compiled demo in .build/demo.
 import { fileURLToPath } from "node:url";
 
-export const root: string = fileURLToPath(new URL("../../", import.meta.url));
 export const in_repo = (path: string): string =>
   fileURLToPath(new URL(`../../${path}`, import.meta.url));

@@ -14,7 +14,7 @@ const STATE: number = HELD | MOVED | ENDED;
 /** Pinned to be written. */
 export const DEST = 8;
 /** Somebody's token is needed to release it. */
-export const OWNED = 16;
+const OWNED = 16;
 // then: kind, the call that acquired it, the call that ended it
 const KIND_SHIFT = 5;
 const BY_SHIFT = 9;

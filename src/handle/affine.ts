@@ -63,10 +63,3 @@ export type Narrows<P, To extends { is: any }, Rest extends unknown[] = []> = (
   handle: P,
   ...rest: Rest
 ) => asserts handle is To["is"];
-
-/** A predicate whose true branch spends its second argument: "moved, or still yours". */
-export type MovesSecond<A, P, To extends { is: any }, Rest extends unknown[] = []> = (
-  first: A,
-  handle: P,
-  ...rest: Rest
-) => handle is To["is"];

@@ -228,7 +228,7 @@ export function misuse_reports(machine: Machine): readonly MisuseReport[] {
 
 // --- misuse that needs no debug mode to be seen ----------------------------------------------------------
 /** The page address in a handle, without its low bits and serial number. */
-export function handle_pfn(handle: number): number {
+function handle_pfn(handle: number): number {
   return handle >>> PAGE_HANDLE_SHIFT;
 }
 /** Whether there is anything left to release: not after shutdown(). */

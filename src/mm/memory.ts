@@ -22,7 +22,7 @@ import { is_zero_pfn, ref_add, ref_count, ref_sub } from "./page_ref.js";
 import { _PAGE_PSE, _PAGE_RW, pmd_alloc, pmd_number, pte_index, table_below } from "./pgtable.js";
 
 export const VM_FAULT_OOM = 1;
-export const VM_FAULT_SIGBUS = 2;
+const VM_FAULT_SIGBUS = 2;
 
 export const FAULT_FLAG_WRITE = 1;
 /** Give this address space an exclusive page, still mapped read-only. */

@@ -1,4 +1,4 @@
-/** Plain references on pages and folios, and what every page can be asked.  Models include/linux/mm.h. */
+/** Plain references on pages, and what every page can be asked.  Models include/linux/mm.h. */
 
 import type { Pfn } from "../handle/addr.js";
 import type { Narrows } from "../handle/affine.js";
