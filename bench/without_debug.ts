@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 /** Each test of debug mode, decided. */
 const REMOVALS: ReadonlyArray<[pattern: RegExp, replacement: string, at_least: number]> = [
-  [/const low = handle & \w+;\s*return low === 0 [^;]*;/g, "return true;", 2],
+  [/return \(handle & [^;]* === 0;/g, "return true;", 2],
   [/if \(\w+\.probe\) \w+\.probe\.used\([^;]*;/g, "", 1],
   [/const \{ probe \} = [^;]+;/g, "const probe = null;", 5],
   [/\b\w+(\.\w+)*\.probe\?\./g, "null?.", 5],

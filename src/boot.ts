@@ -4,7 +4,7 @@
 import { debug_probe, type DebugLevel } from "./debug/debug.js";
 import { to_machine } from "./handle/cast.js";
 import type { Machine } from "./handle/context.js";
-import { TAG_CHECKED, TAG_RECORDED } from "./handle/tags.js";
+import { TAG_PLAIN, TAG_RECORDED } from "./handle/tags.js";
 import { new_folio_id, page_flags, page_ref, PG_allocated, PG_zero } from "./machine/arena.js";
 import { MAX_PAGES, PAGE_SIZE } from "./machine/limits.js";
 import {
@@ -67,7 +67,7 @@ export function boot(options: MachineOptions = {}): Machine {
   const level = CONFIG_DEBUG_USER_PAGE_REFERENCES;
   if (level !== false) {
     machine.probe = debug_probe(machine, level, describe_counts);
-    machine.page_tags = machine.probe.records ? TAG_CHECKED | TAG_RECORDED : TAG_CHECKED;
+    machine.page_tags = machine.probe.records ? TAG_PLAIN | TAG_RECORDED : TAG_PLAIN;
   }
   return to_machine(machine);
 }

@@ -6,7 +6,7 @@ import { ENDS, KINDS, type EndedBy, type Kind, type MisuseId } from "../handle/k
 import {
   PAGE_HANDLE_SHIFT,
   SERIAL_UNIT,
-  TAG_CHECKED,
+  TAG_PLAIN,
   TAG_RECORDED,
   TAG_USER,
 } from "../handle/tags.js";
@@ -18,8 +18,8 @@ import { capture_site, format_site } from "./site.js";
 import { is_pin, wrong_tag } from "./tags.js";
 
 const NOWHERE: Site = {};
-const PAGE_TAGS: number = TAG_CHECKED | TAG_RECORDED;
-const USER_TAGS: number = PAGE_TAGS | TAG_USER;
+const PAGE_TAGS: number = TAG_PLAIN | TAG_RECORDED;
+const USER_TAGS: number = TAG_USER | TAG_RECORDED;
 
 export class Ledger implements Probe {
   readonly records = true;

@@ -1,7 +1,7 @@
 /** Bit 0, checked at every call: which kind a handle is of.  No identity, so a second release is not seen here. */
 
 import type { Kind, MisuseId } from "../handle/kinds.js";
-import { PAGE_HANDLE_SHIFT, TAG_CHECKED, TAG_USER } from "../handle/tags.js";
+import { PAGE_HANDLE_SHIFT, TAG_PLAIN, TAG_USER } from "../handle/tags.js";
 import { warn_misuse, type MachineState } from "../machine/machine.js";
 import { make_report } from "../machine/misuse.js";
 import type { HeldReference, Probe, Site } from "../machine/probe.js";
@@ -26,7 +26,7 @@ export class TagProbe implements Probe {
     this.#counts = describe_counts;
   }
   acquired(kind: Kind, addr: number): number {
-    return addr | (is_pin(kind) ? TAG_CHECKED | TAG_USER : TAG_CHECKED);
+    return addr | (is_pin(kind) ? TAG_USER : TAG_PLAIN);
   }
   site(): Site {
     return NOWHERE;

@@ -3,7 +3,7 @@
 
 import type { Machine } from "../handle/context.js";
 import type { MisuseId } from "../handle/kinds.js";
-import { HANDLE_LOW_BITS, PAGE_HANDLE_SHIFT, TAG_USER } from "../handle/tags.js";
+import { HANDLE_LOW_BITS, PAGE_HANDLE_SHIFT, TAG_PLAIN, TAG_USER } from "../handle/tags.js";
 import {
   foll_pin_acquired,
   foll_pin_released,
@@ -92,7 +92,7 @@ export class MachineState {
 
   /** The low bits of the handle of a pin. */
   get user_tags(): number {
-    return this.page_tags === 0 ? 0 : this.page_tags | TAG_USER;
+    return this.page_tags === 0 ? 0 : this.page_tags ^ (TAG_PLAIN | TAG_USER);
   }
   /** The host memory that holds page `pfn`; folios never straddle two of these. */
   chunk(pfn: number): Uint8Array {
@@ -239,8 +239,7 @@ export function is_of_running_machine(handle: number): boolean {
 export function machine_of_handle(handle: number, called: string): MachineState {
   const machine = typeof handle === "number" ? machine_of_pfn(handle_pfn(handle)) : undefined;
   const low = handle & HANDLE_LOW_BITS;
-  const tags = machine?.page_tags ?? 0;
-  if (!machine || handle < 0 || (low & ~TAG_USER) !== tags || (low !== 0 && tags === 0)) {
+  if (!machine || handle < 0 || (low !== machine.page_tags && low !== machine.user_tags)) {
     throw new MisuseError(make_report("not-a-handle", called, describe_value(handle), []));
   }
   return machine;

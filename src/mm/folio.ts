@@ -11,7 +11,7 @@ import type {
   SpentFolio,
   UnreferencedPage,
 } from "../handle/page.js";
-import { PAGE_HANDLE_SHIFT, TAG_CHECKED, TAG_RECORDED } from "../handle/tags.js";
+import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { machine_of_handle, machine_of_pfn, throw_misuse } from "../machine/machine.js";
 import { is_countable } from "./gup.js";
 import { put_rare, referenced, used_pfn, type AnyPage } from "./page.js";
@@ -25,13 +25,12 @@ import {
   throw_no_reference,
 } from "./page_ref.js";
 
-/** The low bits of a handle on which nobody took a reference of its own. */
-const tags_of_plain = (handle: AnyPage | BorrowedFolio): number =>
-  raw(handle) & (TAG_CHECKED | TAG_RECORDED);
+/** The tags of a handle on which nobody took a reference of its own. */
+const tags_of_plain = (pfn: number): number => machine_of_pfn(pfn)!.page_tags;
 /** The folio a page belongs to; whoever holds the page holds it.  Models page_folio(). */
 export function page_folio(page: AnyPage): BorrowedFolio {
   const pfn = used_pfn(page, "page_folio()");
-  return lend_folio((head_of(pfn) << PAGE_HANDLE_SHIFT) | tags_of_plain(page));
+  return lend_folio((head_of(pfn) << PAGE_HANDLE_SHIFT) | tags_of_plain(pfn));
 }
 /** Page `n` of a folio, which whoever holds the folio holds.  Models folio_page().  n: 0 to 2^order - 1. */
 export function folio_page(folio: BorrowedFolio, n: number): BorrowedPage {
@@ -40,7 +39,7 @@ export function folio_page(folio: BorrowedFolio, n: number): BorrowedPage {
   if (!Number.isSafeInteger(n) || n < 0 || n >= 2 ** order_of(pfn)) {
     throw_misuse("not-a-handle", called, `page ${n} of a folio of ${2 ** order_of(pfn)} pages`);
   }
-  return lend_page(((head_of(pfn) + n) << PAGE_HANDLE_SHIFT) | tags_of_plain(folio));
+  return lend_page(((head_of(pfn) + n) << PAGE_HANDLE_SHIFT) | tags_of_plain(pfn));
 }
 /**
  * Takes another reference on a folio.  Models folio_get().  The caller owns one more: folio_put().

@@ -13,7 +13,7 @@ import type {
   Term,
 } from "../handle/page.js";
 import type { user_page } from "../handle/page.js";
-import { HANDLE_LOW_BITS, is_plain, PAGE_HANDLE_SHIFT, TAG_USER } from "../handle/tags.js";
+import { is_plain, PAGE_HANDLE_SHIFT, TAG_PLAIN, TAG_USER } from "../handle/tags.js";
 import { foll_pin_acquired, page_ref } from "../machine/arena.js";
 import { machine_of } from "../machine/context.js";
 import { GUP_PIN_COUNTING_BIAS, SECTION_SHIFT } from "../machine/limits.js";
@@ -55,7 +55,7 @@ export function page_to_user_page(
     if (r > 0 && r < REF_MAX) {
       page_ref[pfn] = r + GUP_PIN_COUNTING_BIAS;
       foll_pin_acquired[pfn >>> SECTION_SHIFT] = foll_pin_acquired[pfn >>> SECTION_SHIFT]! + 1;
-      return to_user_page((p & HANDLE_LOW_BITS) === 0 ? p : p | TAG_USER);
+      return to_user_page(p & TAG_PLAIN ? p ^ (TAG_PLAIN | TAG_USER) : p);
     }
   }
   return page_to_user_page_rare(page);
