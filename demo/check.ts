@@ -1,5 +1,6 @@
 // Type-checks drivers with the TypeScript API, and shows each message beside the line it refers to.
-import { relative } from "node:path";
+import { writeFileSync } from "node:fs";
+import { basename, join, relative, resolve } from "node:path";
 import ts from "typescript";
 import { MISUSE, type MisuseId } from "user-page";
 import { in_repo } from "./paths.js";
@@ -7,14 +8,20 @@ import { in_repo } from "./paths.js";
 const OPTIONS: ts.CompilerOptions = {
   target: ts.ScriptTarget.ES2022,
   lib: ["lib.es2022.d.ts", "lib.esnext.disposable.d.ts"],
-  module: ts.ModuleKind.NodeNext,
-  moduleResolution: ts.ModuleResolutionKind.NodeNext,
+  module: ts.ModuleKind.ESNext,
+  moduleResolution: ts.ModuleResolutionKind.Bundler,
   strict: true,
   exactOptionalPropertyTypes: true,
   noUncheckedIndexedAccess: true,
   noEmit: true,
-  types: [],
-  paths: { "user-page": [in_repo("dist/index.d.ts")] },
+  skipLibCheck: true,
+  // For console; a driver may be anywhere, and finds the same packages.
+  types: ["node"],
+  typeRoots: [in_repo("node_modules/@types")],
+  paths: {
+    "user-page": [in_repo("dist/index.d.ts")],
+    neverthrow: [in_repo("node_modules/neverthrow/dist/index.d.ts")],
+  },
 };
 
 export interface Finding {
@@ -24,17 +31,32 @@ export interface Finding {
   /** first line of what the compiler prints */
   readonly message: string;
 }
-/** What plain tsc says to one file. */
-export function check(file: string): Finding[] {
-  const program = ts.createProgram([file], OPTIONS);
+/** What plain tsc says to one file, and to `more` that uses it. */
+export function check(file: string, ...more: string[]): Finding[] {
+  const program = ts.createProgram([file, ...more], OPTIONS);
   return ts.getPreEmitDiagnostics(program).map((diagnostic) => {
     const text = ts.flattenDiagnosticMessageText(diagnostic.messageText, "\n").split("\n")[0] ?? "";
     const message = `error TS${diagnostic.code}: ${text}`;
     if (!diagnostic.file || diagnostic.start === undefined) return { line: 0, source: "", message };
     const { line } = diagnostic.file.getLineAndCharacterOfPosition(diagnostic.start);
     const source = diagnostic.file.text.split("\n")[line] ?? "";
-    return { line: line + 1, source: source.trim(), message };
+    const place =
+      resolve(diagnostic.file.fileName) === file ? "" : `${basename(diagnostic.file.fileName)}: `;
+    return { line: line + 1, source: `${place}${source.trim()}`, message };
   });
+}
+/** The same, and that the file exports what the demonstration calls. */
+export function check_exports(file: string, folder: string): Finding[] {
+  const uses = join(folder, "uses.ts");
+  writeFileSync(
+    uses,
+    `import type { Transfer } from ${JSON.stringify(in_repo("demo/transfer.js"))};
+import * as driver from ${JSON.stringify(file.replace(/\.ts$/, ".js"))};
+export const read: Transfer = driver.dio_read;
+export const write: Transfer = driver.dio_write;
+`,
+  );
+  return check(file, uses);
 }
 /** Lines of a file that are marked as mistakes, with the misuse id each is an example of. */
 export function marked_mistakes(file: string): Map<number, MisuseId> {

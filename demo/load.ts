@@ -1,20 +1,11 @@
-// Runs a TypeScript driver, compiles or not: types are stripped, what they say is not enforced.
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+// Runs a TypeScript driver that compiles, or the mistakes that do not: types are stripped, what they say is not enforced.
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { pathToFileURL } from "node:url";
-import type { Result } from "neverthrow";
+import { inspect } from "node:util";
 import ts from "typescript";
-import type { BlkError, BlockDevice, GupError, Task, UserAddr } from "user-page";
 import { in_repo } from "./paths.js";
-
-/** What a driver file must export. */
-export type Transfer = (
-  current: Task,
-  disk: BlockDevice,
-  buf: UserAddr,
-  len: number,
-  position: number,
-) => Result<number, GupError | BlkError>;
+import type { Transfer } from "./transfer.js";
 
 /** The functions that a driver exports, by name. */
 export async function load_driver(file: string): Promise<Record<string, unknown>> {
@@ -28,19 +19,25 @@ export async function load_driver(file: string): Promise<Record<string, unknown>
       sourceRoot: pathToFileURL(`${dirname(file)}/`).href,
     },
   });
-  const folder = in_repo(".build/drivers");
-  mkdirSync(folder, { recursive: true });
-  const output = `${folder}/${basename(file, ".ts")}.mjs`;
+  // Inside the repository, where both packages are found; a folder each, since two drivers may have one name.
+  mkdirSync(in_repo(".build/drivers"), { recursive: true });
+  const output = `${mkdtempSync(in_repo(".build/drivers/"))}/${basename(file, ".ts")}.mjs`;
   writeFileSync(output, outputText);
   return (await import(pathToFileURL(output).href)) as Record<string, unknown>;
 }
 /** One of them, which must be a function. */
-export function transfer_of(
-  exports: Record<string, unknown>,
-  name: string,
-  file: string,
-): Transfer {
+export function transfer_of(exports: Record<string, unknown>, name: string): Transfer {
   const found = exports[name];
-  if (typeof found !== "function") throw new Error(`${file} exports no function ${name}()`);
+  if (typeof found !== "function") throw new Error(`it exports no function ${name}()`);
   return found as Transfer;
+}
+/** What went wrong in one or more lines, and where in `file`, if it was there. */
+export function explained(error: unknown, file: string): string {
+  if (!(error instanceof Error)) return `it threw ${inspect(error)}`;
+  const frame = error.stack
+    ?.split("\n")
+    .find((line) => /^\s+at /.test(line) && line.includes(basename(file)));
+  const place = frame === undefined ? undefined : /(\d+):\d+\)?$/.exec(frame)?.[1];
+  const at = place === undefined ? "" : ` (${basename(file)}, line ${place})`;
+  return `${error.name}: ${error.message}${at}`;
 }

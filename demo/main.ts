@@ -1,11 +1,12 @@
 // The main job: check a driver, run it, and show what the mistakes of today would have done.
 // npm start [-- DRIVER.ts] [FILE]
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { MISUSE } from "user-page";
-import { check, marked_mistakes, shown } from "./check.js";
-import { load_driver, transfer_of } from "./load.js";
+import { arguments_of } from "./arguments.js";
+import { check, check_exports, marked_mistakes, shown } from "./check.js";
+import { explained, load_driver, transfer_of } from "./load.js";
 import { bytes_of_others_overwritten, pages_lost, report_of } from "./misuse.js";
 import { move } from "./move.js";
 import { in_repo } from "./paths.js";
@@ -34,12 +35,13 @@ function default_file(folder: string): string {
   writeFileSync(file, bytes);
   return file;
 }
-function check_driver(driver: string): void {
+function check_driver(driver: string, folder: string): boolean {
   heading(`1. The compiler reads ${shown(driver)}`);
-  const found = check(driver);
+  const found = check_exports(driver, folder);
   for (const { line, source, message } of found)
     console.log(`  ${line}: ${source}\n      ${message}`);
-  expect(found.length === 0, "it compiles");
+  expect(found.length === 0, "it compiles, and exports what demo/transfer.ts says");
+  return found.length === 0;
 }
 function check_mistakes(mistakes: string): void {
   heading(`   and ${shown(mistakes)}: the same driver with mistakes that C accepts`);
@@ -59,8 +61,8 @@ async function run_driver(driver: string, file: string, folder: string): Promise
   const name = file === default_file_of(folder) ? "a file" : shown(file);
   heading(`2. The driver moves ${name}: disk, user memory, disk`);
   const exports = await load_driver(driver);
-  const read = transfer_of(exports, "dio_read", driver);
-  const write = transfer_of(exports, "dio_write", driver);
+  const read = transfer_of(exports, "dio_read");
+  const write = transfer_of(exports, "dio_write");
   const moved = move(read, write, file, join(folder, "copy"));
   const [of_file, of_memory, of_copy] = moved.sums;
   console.log(`  ${n(moved.bytes)} bytes in ${n(moved.pages)} pages, some of them in`);
@@ -81,8 +83,8 @@ async function run_driver(driver: string, file: string, folder: string): Promise
 }
 async function run_mistakes(mistakes: string): Promise<void> {
   const exports = await load_driver(mistakes);
-  const puts = transfer_of(exports, "dio_write_puts", mistakes);
-  const early = transfer_of(exports, "dio_read_early", mistakes);
+  const puts = transfer_of(exports, "dio_write_puts");
+  const early = transfer_of(exports, "dio_read_early");
   heading("3. Two mistakes, forced past the compiler, in debug mode");
   for (const transfer of [puts, early]) {
     const report = report_of(transfer);
@@ -97,25 +99,27 @@ async function run_mistakes(mistakes: string): Promise<void> {
   expect(overwritten > 0, damage);
 }
 
-const given = process.argv.slice(2).map((path) => resolve(path));
-const missing = given.find((path) => !existsSync(path));
-const drivers = given.filter((path) => path.endsWith(".ts"));
-const files = given.filter((path) => !path.endsWith(".ts"));
-if (missing !== undefined || drivers.length > 1 || files.length > 1) {
-  console.error(
-    missing === undefined ? "one driver and one file, please" : `no such file: ${missing}`,
-  );
-  console.error("usage: npm start [-- [DRIVER.ts] [FILE]]");
-  process.exit(2);
+/** A part that throws has failed; the others run all the same. */
+async function attempt(driver: string, part: () => Promise<void>): Promise<void> {
+  try {
+    await part();
+  } catch (error) {
+    const why = explained(error, driver).replaceAll("\n", "\n        ");
+    expect(false, `${shown(driver)} runs to its end\n        ${why}`);
+  }
 }
+
+const given = arguments_of(process.argv.slice(2));
 const folder = mkdtempSync(join(tmpdir(), "user-page-"));
 try {
-  const driver = drivers[0] ?? in_repo("demo/drivers/dio.ts");
+  const driver = given.driver ?? in_repo("demo/drivers/dio.ts");
+  const file = given.file ?? default_file(folder);
   const mistakes = in_repo("demo/drivers/mistakes.ts");
-  check_driver(driver);
+  const compiles = check_driver(driver, folder);
   check_mistakes(mistakes);
-  await run_driver(driver, files[0] ?? default_file(folder), folder);
-  await run_mistakes(mistakes);
+  if (compiles) await attempt(driver, () => run_driver(driver, file, folder));
+  else heading(`2. ${shown(driver)} is not run, because of what the compiler says`);
+  await attempt(mistakes, () => run_mistakes(mistakes));
 } finally {
   rmSync(folder, { recursive: true });
 }

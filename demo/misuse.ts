@@ -23,7 +23,7 @@ import {
   type Task,
   type UserAddr,
 } from "user-page";
-import type { Transfer } from "./load.js";
+import type { Transfer } from "./transfer.js";
 
 const PAGES = 64;
 const LEN = PAGES * PAGE_SIZE;

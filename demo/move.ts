@@ -20,11 +20,12 @@ import {
   PROT_WRITE,
   shutdown,
   vmstat,
+  type BlockDevice,
   type Machine,
   type Task,
   type UserAddr,
 } from "user-page";
-import type { Transfer } from "./load.js";
+import type { Transfer } from "./transfer.js";
 
 const SECTOR = 512;
 
@@ -70,6 +71,22 @@ function counted(machine: Machine, transfer: () => void): Way {
   const dropped = after.nr_foll_pin_released - before.nr_foll_pin_released;
   return { handles: taken, references: taken + dropped };
 }
+/** Calls the driver, of which nothing is known but its types. */
+function must_move(
+  transfer: Transfer,
+  current: Task,
+  disk: BlockDevice,
+  buf: UserAddr,
+  len: number,
+): void {
+  const moved = transfer(current, disk, buf, len, 0);
+  if (moved.isErr()) {
+    const { errno, message } = moved.error;
+    throw new Error(`${transfer.name}() returned ${errno}: ${message}`);
+  }
+  if (moved.value !== len)
+    throw new Error(`${transfer.name}() moved ${moved.value} of ${len} bytes`);
+}
 /** Reads `file` into user memory and writes `copy` from there, with the driver and then page by page. */
 export function move(read: Transfer, write: Transfer, file: string, copy: string): Moved {
   const { size } = statSync(file);
@@ -87,12 +104,12 @@ export function move(read: Transfer, write: Transfer, file: string, copy: string
   if (IS_ERR(target)) throw new Error(target.message);
 
   const extents = counted(machine, () => {
-    read(current, source, buf, len, 0)._unsafeUnwrap();
+    must_move(read, current, source, buf, len);
   });
   const memory = new Uint8Array(size);
   copy_from_user(current, memory, buf)._unsafeUnwrap();
   const back = counted(machine, () => {
-    write(current, target, buf, len, 0)._unsafeUnwrap();
+    must_move(write, current, target, buf, len);
   });
   truncateSync(copy, size);
   const single = counted(machine, () => {

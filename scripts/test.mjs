@@ -9,6 +9,7 @@ const steps = [
   { name: "format:check" },
   { name: "check:ts7" },
   { name: "build:tools", after: ["build"] },
+  { name: "demo:run", after: ["build:tools"] },
   { name: "unused" },
   { name: "types", after: ["build"] },
   { name: "check:ts6" },

@@ -11,6 +11,8 @@ import {
   claim_machine,
   machine_state,
   release_machine,
+  run_at_exit,
+  throw_misuse,
   type MachineState,
 } from "./machine/machine.js";
 import type { HeldReference } from "./machine/probe.js";
@@ -88,7 +90,8 @@ function make_zero_page(machine: MachineState): number {
  */
 export function shutdown(machine: Machine): ShutdownReport {
   const state = machine_state(machine);
-  for (const exit of state.at_exit.splice(0)) exit();
+  if (state.in_softirq > 0) throw_misuse("sleep-in-atomic", "shutdown()", "softirq");
+  run_at_exit(state);
   const kept = 1 + (state.huge_zero_pfn ? 512 : 0);
   const report = {
     leaks: state.probe?.leaks() ?? [],

@@ -26,8 +26,11 @@ import {
   submit_bio,
   ZERO_PAGE,
   type AnyBio,
+  type BioOf,
+  type BioWithPins,
   type BlockDevice,
   type EndedBio,
+  type FreshBio,
   type HeldBio,
   type Machine,
   type Op,
@@ -151,6 +154,30 @@ export function an_op_known_at_run_time_takes_dest(
   bio_add_user_bvecs(bio, dest);
   // @ts-expect-error it may be a READ
   bio_add_user_bvecs(bio, source);
+}
+export function a_bio_of_unknown_direction_takes_dest(
+  fresh: FreshBio<"pinned user pages">,
+  any: BioOf<"pinned user pages">,
+  full: BioWithPins,
+  bvec: PinnedBvec<"source">,
+  bvecs: PinnedBvecList<"source">,
+  pin: UserPage<"source">,
+  dest: PinnedBvecList<"dest">,
+) {
+  bio_add_user_bvecs(fresh, dest);
+  // @ts-expect-error perhaps it reads
+  bio_add_user_bvecs(fresh, bvecs);
+  // @ts-expect-error
+  if (bio_add_user_bvec(any, bvec)) return;
+  // @ts-expect-error
+  if (bio_add_user_page(full, pin, 512, 0)) return;
+}
+export function a_bio_of_unknown_direction_is_not_dirtied(
+  fresh: FreshBio<"pinned user pages">,
+  current: Task,
+) {
+  // @ts-expect-error perhaps it writes
+  bio_set_pages_dirty(fresh, current);
 }
 export function a_write_is_not_dirtied(write: PinnedBio<"source">, current: Task) {
   // @ts-expect-error nothing was written into its pages

@@ -122,6 +122,19 @@ export function perhaps_released_twice(current: Task) {
   // @ts-expect-error
   bio_release_pages(bio, true, current);
 }
+export function perhaps_put_twice() {
+  const bio = bio_alloc_pinned(bdev, 1, "REQ_OP_READ");
+  bio_release_pages(bio, false);
+  if (perhaps()) bio_put(bio);
+  // @ts-expect-error put on one of the two
+  bio_put(bio);
+}
+export function put_in_an_earlier_round() {
+  const bio = bio_alloc_pinned(bdev, 1, "REQ_OP_READ");
+  bio_release_pages(bio, false);
+  // @ts-expect-error the first round put it
+  while (perhaps()) bio_put(bio);
+}
 export function plain_pages_are_not_unpinned(bio: PlainBio) {
   // @ts-expect-error
   bio_release_pages(bio, false);

@@ -4,7 +4,8 @@
  * 1. Flags are opaque: no number is one, `|` does not apply, gup_flags() combines.
  * 2. Each family takes its own: pins no FOLL_WRITE and no FOLL_GET, plain references no FOLL_LONGTERM, *_fast() calls few.
  * 3. What excludes each other is not combined.
- * 4. FOLL_LONGTERM makes 'longterm' pins, everything else 'short' ones; bits from a number make short ones.
+ * 4. FOLL_LONGTERM makes 'longterm' pins, everything else 'short' ones; bits from a number make short ones, and so does
+ *    what is perhaps FOLL_LONGTERM.
  */
 import { expectAssignable, expectNotAssignable, expectType } from "tsd";
 import {
@@ -17,6 +18,7 @@ import {
   FOLL_PCI_P2PDMA,
   FOLL_WRITE,
   get_user_bvec,
+  get_user_bvec_remote,
   get_user_page,
   get_user_pages,
   get_user_pages_fast,
@@ -25,6 +27,8 @@ import {
   ITER_DEST,
   pin_user_pages,
   pin_user_pages_fast,
+  pin_user_pages_remote,
+  pin_user_pages_unlocked,
   type FastGetFlags,
   type FastPinFlags,
   type GetFlags,
@@ -32,6 +36,7 @@ import {
   type GupFlagBits,
   type GupFlags,
   type LockedMm,
+  type Mm,
   type OwnedBvecList,
   type OwnedUserPage,
   type PinFlags,
@@ -142,6 +147,45 @@ export function everything_else_is_short(current: Task, addr: UserAddr, bits: Gu
   );
 }
 export function perhaps_longterm_is_short(current: Task, addr: UserAddr, long: boolean) {
-  const flags = long ? FOLL_LONGTERM : gup_flags();
-  return pin_user_pages_fast(current, addr, 1, ITER_DEST, flags);
+  const none = long ? FOLL_LONGTERM : undefined;
+  const empty = long ? FOLL_LONGTERM : gup_flags();
+  const other = long ? FOLL_LONGTERM : FOLL_FORCE;
+  type Short = OwnedUserPage<"dest", "short"> | GupError;
+  expectType<Short>(get_user_page(current, addr, ITER_DEST, none));
+  expectType<Short>(get_user_page(current, addr, ITER_DEST, empty));
+  expectType<Short>(get_user_page(current, addr, ITER_DEST, other));
+  expectType<Short>(get_user_page(current, addr, ITER_DEST, gup_flags(other)));
+  expectType<Short>(get_user_page(current, addr, ITER_DEST, gup_flags(other, FOLL_NOFAULT)));
+}
+export function perhaps_is_short_in_every_call(
+  current: Task,
+  mm: Mm,
+  addr: UserAddr,
+  lock: LockedMm,
+  flags: FastPinFlags,
+) {
+  type Short = PinResult<"dest", "short">;
+  expectType<Short>(pin_user_pages(lock, addr, 1, ITER_DEST, flags));
+  expectType<Short>(pin_user_pages_remote(lock, addr, 1, ITER_DEST, flags));
+  expectType<Short>(pin_user_pages_unlocked(current, addr, 1, ITER_DEST, flags));
+  expectType<Short>(pin_user_pages_fast(current, addr, 1, ITER_DEST, flags));
+  type ShortList = OwnedBvecList<"dest", "short"> | GupError;
+  expectType<ShortList>(get_user_bvec(current, addr, 1, ITER_DEST, flags));
+  expectType<ShortList>(get_user_bvec_remote(current, mm, addr, 1, ITER_DEST, flags));
+}
+export function certain_beside_a_doubtful_one_is_longterm(current: Task, addr: UserAddr) {
+  const more = addr > 0 ? FOLL_FORCE : FOLL_NOFAULT;
+  expectType<OwnedUserPage<"dest", "longterm"> | GupError>(
+    get_user_page(current, addr, ITER_DEST, gup_flags(more, FOLL_LONGTERM)),
+  );
+}
+export function no_set_without_it_passes_for_one(flags: GupFlags<"FOLL_FORCE">) {
+  expectNotAssignable<GupFlags<"FOLL_LONGTERM" | "FOLL_FORCE">>(flags);
+  expectNotAssignable<GupFlags<"FOLL_LONGTERM">>(gup_flags());
+}
+export function a_term_that_is_named_needs_its_flag(current: Task, addr: UserAddr) {
+  // @ts-expect-error
+  get_user_bvec<"dest", [flags: typeof FOLL_LONGTERM]>(current, addr, 1, ITER_DEST);
+  // @ts-expect-error
+  get_user_page<"dest", [flags: typeof FOLL_LONGTERM]>(current, addr, ITER_DEST, FOLL_FORCE);
 }

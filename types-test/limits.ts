@@ -3,7 +3,7 @@
  * are for the rest.  A compiler that refuses one of these got better: move the case to the file of its rule.
  *
  *  1. A parameter, captured variable or field whose type at a join or loop is exactly the declared one: the compiler
- *     does not look at the other path.  assert_held(), a nullable variable or the union of an acquirer cures it.
+ *     does not look at the other path.  assert_held() cures it, or a union that is narrowed before the loop or join.
  *  2. A catch block sees what held before the try.
  *  3. Aliases: two names, copies of arrays, elements, closures made before.
  *  4. Calls that are no statements narrow nothing.
@@ -11,7 +11,7 @@
  *  6. A spent parameter still fits what it was declared as.
  *  7. Contexts captured by closures.
  *  8. What is left undone: leaks, ignored answers, the short part of a short pin.
- *  9. Flags of which one is perhaps FOLL_LONGTERM; the address space of a lock; the owner of a vaddr pin.
+ *  9. The address space of a lock; the owner of a vaddr pin.
  * 10. any, never, casts.
  */
 import {
@@ -20,14 +20,11 @@ import {
   bio_put,
   bio_release_pages,
   bio_set_end_io,
-  FOLL_LONGTERM,
   get_user_bvec,
   get_user_page,
   get_user_pages_fast,
-  gup_flags,
   IS_ERR,
   IS_SHORT,
-  ITER_DEST,
   ITER_SOURCE,
   memcpy_from_page,
   mmap_read_lock,
@@ -45,7 +42,6 @@ import {
   type EndedBio,
   type GupError,
   type LentBvec,
-  type LongtermBvecList,
   type OwnedUserPages,
   type Page,
   type PinnedBio,
@@ -241,9 +237,6 @@ export function what_using_releases_leaves_its_block(): PinnedBvecList | GupErro
   return bvecs;
 }
 // --- 9. facts that are in no type -------------------------------------------------------------------------
-export function perhaps_longterm(long: boolean): LongtermBvecList | GupError {
-  return get_user_bvec(current, addr, 1, ITER_DEST, long ? FOLL_LONGTERM : gup_flags());
-}
 export function locked_twice() {
   using one = mmap_read_lock(current, current.mm);
   using two = mmap_read_lock(current, current.mm);

@@ -27,21 +27,26 @@ import {
   mmap_read_lock,
   no_free_ptr,
   page_ref_count,
+  pages_are_dest,
   pin_user_pages_fast,
   put_page,
   put_user_bvec,
   put_user_page,
   submit_bio,
   type BorrowedPage,
+  type Dir,
   type Errno,
   type GupError,
   type LentUserPage,
   type Machine,
+  type OwnedBvec,
   type OwnedPage,
   type OwnedUserPage,
+  type OwnedUserPages,
   type Scope,
   type Task,
   type UserAddr,
+  type UserPage,
 } from "user-page";
 
 declare const bytes: Uint8Array;
@@ -57,6 +62,17 @@ export function using_takes_what_acquirers_return(machine: Machine, current: Tas
   if (IS_ERR(disk)) return disk;
   using bio = bio_alloc_pinned(disk, 1, "REQ_OP_WRITE");
   return [lock.mm, bvecs.count, pages, bio];
+}
+export function an_array_of_ones_own_does_not_end_by_itself(pages: UserPage[], dir: Dir) {
+  if (!pages_are_dest(pages, dir)) return 0;
+  // @ts-expect-error no acquirer made it, whatever its direction
+  using all = pages;
+  return all.length;
+}
+export function that_of_an_acquirer_does(pages: OwnedUserPages, dir: Dir) {
+  if (!pages_are_dest(pages, dir)) return 0;
+  using all = pages;
+  return all.length;
 }
 export function moved_out_of_a_scope_is_spent_in_it(machine: Machine) {
   using disk = brd_alloc(machine, 512);
@@ -122,6 +138,13 @@ export function put_user_bvec_frees_no_page(current: Task) {
   // @ts-expect-error
   using page = __free(put_user_bvec, alloc_page(current));
   return page;
+}
+export function free_is_for_numbers(current: Task, addr: UserAddr) {
+  // @ts-expect-error a list is an object: `using` takes it
+  return __free(put_user_bvec, get_user_bvec(current, addr, 4096, ITER_DEST));
+}
+export function a_scope_of_anything_else_lends_nothing(scope: Scope<OwnedBvec>) {
+  expectType<never>(scope.page);
 }
 export function what_was_released_is_not_freed(current: Task) {
   const page = alloc_page(current);

@@ -18,13 +18,14 @@ export class BlockDeviceState {
   readonly name: string;
   readonly backing: Backing;
   #open = true;
+  readonly #at_exit = (): void => {
+    this[Symbol.dispose]();
+  };
   constructor(machine: MachineState, name: string, backing: Backing) {
     this.machine = machine;
     this.name = name;
     this.backing = backing;
-    machine.at_exit.push(() => {
-      this[Symbol.dispose]();
-    });
+    machine.at_exit.add(this.#at_exit);
   }
   get size(): number {
     return this.backing.size;
@@ -35,6 +36,7 @@ export class BlockDeviceState {
   [Symbol.dispose](): void {
     if (!this.#open) return;
     this.#open = false;
+    this.machine.at_exit.delete(this.#at_exit);
     this.backing.close();
   }
 }

@@ -25,7 +25,7 @@ import type {
   SpentBio,
 } from "../handle/bio.js";
 import type { BvecListPinnedFor, BvecPinnedFor, SpentBvec } from "../handle/bvec.js";
-import { lend_segment_page, raw, to_pinned_bio, to_plain_bio } from "../handle/cast.js";
+import { segment_page, raw, to_pinned_bio, to_plain_bio } from "../handle/cast.js";
 import type { ProcessContext } from "../handle/context.js";
 import type { BlkError } from "../handle/errno.js";
 import type { By } from "../handle/kinds.js";
@@ -222,8 +222,8 @@ export function bio_error(bio: BioBackFromDevice): BlkError | null {
 export function bio_for_each_segment_all<H extends Holds>(bio: BioOf<H>): Iterable<Segment<H>> {
   const state = bio_state(bio, "bio_for_each_segment_all()");
   state.assert_phase("bio_for_each_segment_all()", "fresh", "ended");
-  return state.vecs.map(({ handle, offset, len }) => ({
-    page: lend_segment_page<H>(handle),
+  return state.vecs.map(({ handle, kind, offset, len }) => ({
+    page: segment_page<H>(handle, kind !== "page"),
     offset,
     len,
   }));

@@ -113,9 +113,17 @@ export class BioState {
     }
     this.emptied = true;
   }
-  /** End of a `using` block: the pages go back, unless the device has them. */
+  /** submit_bio() gave it away: it is its end_io's from then on */
+  given_away = false;
+  /** End of a `using` block: the pages go back, unless the bio was given away. */
   [Symbol.dispose](): void {
-    if (this.phase === "submitted" || this.phase === "gone" || !this.machine.alive) return;
+    if (
+      this.given_away ||
+      this.phase === "submitted" ||
+      this.phase === "gone" ||
+      !this.machine.alive
+    )
+      return;
     if (this.holds === "pinned user pages" && !this.emptied) this.release("bio_release_pages");
     this.hand_over("bio_put", "gone");
   }

@@ -45,6 +45,7 @@ function submit(bio: BioState, done: (bio: BioState, softirq: SoftirqContext) =>
 export const submit_bio: Narrows<HeldBio, { is: SpentBio<By<"submit_bio">> }> = (bio) => {
   const state = bio_state(bio, "submit_bio()");
   state.assert_phase("submit_bio()", "fresh");
+  state.given_away = true;
   submit(state, ({ end_io }, softirq) => end_io?.(to_ended_bio<never>(state), softirq));
 };
 /**

@@ -32,14 +32,21 @@ class Ram implements Backing {
  * Makes a RAM disk full of zeroes.  The caller owns it: `using`, or the machine's end.
  *
  * @param bytes - its size, a multiple of 512 above 0
- * @returns EINVAL for another size
+ * @returns EINVAL for another size, ENOMEM when the host has no room for it
  * @example
  * using disk = brd_alloc(machine, 1 << 20);
  */
-export function brd_alloc(machine: Machine, bytes: number): BlockDevice | Errno<"EINVAL"> {
+export function brd_alloc(
+  machine: Machine,
+  bytes: number,
+): BlockDevice | Errno<"EINVAL" | "ENOMEM"> {
   const state = machine_state(machine);
   if (!Number.isSafeInteger(bytes) || bytes <= 0 || bytes % SECTOR_SIZE !== 0) {
     return ERR_PTR("EINVAL", `${bytes} bytes are not a number of sectors`);
   }
-  return to_bdev(new BlockDeviceState(state, "ram0", new Ram(new Uint8Array(bytes))));
+  try {
+    return to_bdev(new BlockDeviceState(state, "ram0", new Ram(new Uint8Array(bytes))));
+  } catch {
+    return ERR_PTR("ENOMEM", `the host has no room for ${bytes} bytes`);
+  }
 }

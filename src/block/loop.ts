@@ -1,6 +1,6 @@
 /** A disk backed by a file of the host.  Models drivers/block/loop.c. */
 
-import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, readSync, statSync, writeSync } from "node:fs";
 import type { BlockDevice } from "../handle/bio.js";
 import { to_bdev } from "../handle/cast.js";
 import type { Machine } from "../handle/context.js";
@@ -77,12 +77,13 @@ export function loop_configure(
 ): BlockDevice | OpenError {
   const state = machine_state(machine);
   try {
-    const fd = openSync(path, read_only ? "r" : "r+");
-    const { size } = fstatSync(fd);
-    if (!fstatSync(fd).isFile() || size === 0) {
-      closeSync(fd);
+    // Looked at before it is opened: a pipe would be waited for.
+    const file = statSync(path);
+    const { size } = file;
+    if (!file.isFile() || size === 0) {
       return ERR_PTR("EINVAL", `${path} is empty or no file`);
     }
+    const fd = openSync(path, read_only ? "r" : "r+");
     const sectors = Math.ceil(size / SECTOR_SIZE);
     const backing = new HostFile(fd, sectors * SECTOR_SIZE, !read_only);
     return to_bdev(new BlockDeviceState(state, path, backing));

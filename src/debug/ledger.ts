@@ -18,6 +18,8 @@ import { capture_site, format_site } from "./site.js";
 import { is_pin, wrong_tag } from "./tags.js";
 
 const NOWHERE: Site = {};
+/** The call that pins and gives out no handle. */
+const WITHOUT_HANDLE = "folio_add_pin()";
 const PAGE_TAGS: number = TAG_PLAIN | TAG_RECORDED;
 const USER_TAGS: number = TAG_USER | TAG_RECORDED;
 
@@ -39,6 +41,9 @@ export class Ledger implements Probe {
   }
 
   // --- recording ----------------------------------------------------------------------------------------
+  reserve(nr: number): void {
+    this.#records.reserve(nr);
+  }
   site(): Site {
     return this.#with_sites ? capture_site() : NOWHERE;
   }
@@ -81,10 +86,8 @@ export class Ledger implements Probe {
     const serial = Math.floor(handle / SERIAL_UNIT);
     const records = this.#records;
     const current = records.is_of(serial, handle);
-    const id = this.#refusal(kind, handle, serial, current ? records.owner(serial) : undefined);
-    if (id !== null || records.state(serial) === MOVED) {
-      this.#report(id ?? "double-release", kind, handle, serial, by);
-    }
+    const id = this.#refusal(kind, handle, serial, undefined);
+    if (id !== null) this.#report(id, kind, handle, serial, by);
     if (!current) return;
     this.#end(serial, MOVED, by);
     records.set_owner(serial, owner);
@@ -100,16 +103,9 @@ export class Ledger implements Probe {
       this.#report("wrong-direction", kind, handle, serial, by);
     }
   }
-  released_among(kind: Kind, addr: number, nr_pages: number, by: string): boolean {
-    const records = this.#records;
-    const { size, last } = records;
-    const end = addr + (nr_pages << PAGE_HANDLE_SHIFT);
-    // The youngest first; numbers above the last one are older, from before they began again.
-    for (let back = 0; back < size; back++) {
-      const serial = (last - back + size) % size;
-      const at = records.addr[serial]!;
-      if (at < addr || at >= end || records.state(serial) !== HELD) continue;
-      if (records.kind(serial) !== kind) continue;
+  released_among(kind: Kind, addr: number, nr_pages: number, by: string, likely = 0): boolean {
+    const serial = this.#find_among(kind, addr, nr_pages, likely);
+    if (serial !== 0) {
       this.#end(serial, ENDED, by);
       return true;
     }
@@ -118,6 +114,28 @@ export class Ledger implements Probe {
     const handle = `${nr_pages} page(s) from pfn ${pfn}`;
     warn_misuse(this.#machine, make_report("double-release", by, handle, facts));
     return false;
+  }
+  /** The likely one; else one that has no handle at all; else the youngest.  0 if none is held. */
+  #find_among(kind: Kind, addr: number, nr_pages: number, likely: number): number {
+    const records = this.#records;
+    const { size, last } = records;
+    const end = addr + (nr_pages << PAGE_HANDLE_SHIFT);
+    const fits = (serial: number): boolean => {
+      const at = records.addr[serial]!;
+      return (
+        at >= addr && at < end && records.state(serial) === HELD && records.kind(serial) === kind
+      );
+    };
+    if (likely > 0 && likely < size && fits(likely)) return likely;
+    let youngest = 0;
+    // Numbers above the last one are older, from before they began again.
+    for (let back = 0; back < size; back++) {
+      const serial = (last - back + size) % size;
+      if (!fits(serial)) continue;
+      if (records.acquired_by(serial) === WITHOUT_HANDLE) return serial;
+      youngest ||= serial;
+    }
+    return youngest;
   }
 
   // --- reporting ----------------------------------------------------------------------------------------

@@ -40,6 +40,8 @@ export class Records {
   readonly #ended_order = new Int32Array(MAX_ENDED_SITES);
   #ended_next = 0;
   #last = 0;
+  /** that have not ended */
+  #live = 0;
   // what the last call asked for, since most calls ask for the same again
   #last_kind: Kind = "page";
   #last_by = "";
@@ -98,13 +100,16 @@ export class Records {
     this.#owners.set(serial, owner);
     this.meta[serial] = this.meta[serial]! | OWNED;
   }
+  reserve(nr: number): void {
+    if (this.#live + nr >= MAX_RECORDS) {
+      throw new RangeError(`more than ${MAX_RECORDS - 1} references held with debug mode on`);
+    }
+  }
   #next_serial(): number {
+    this.reserve(1);
+    this.#live++;
     let serial = this.#last;
-    let tries = 0;
     do {
-      if (++tries > MAX_RECORDS) {
-        throw new RangeError(`more than ${MAX_RECORDS - 1} references held with debug mode on`);
-      }
       serial = serial + 1 < MAX_RECORDS ? serial + 1 : 1;
     } while (serial < this.addr.length && (this.meta[serial]! & HELD_OR_MOVED) !== 0);
     if (serial >= this.addr.length) {
@@ -131,6 +136,7 @@ export class Records {
       this.#last_ended = by;
       this.#last_ended_id = this.#name_id(by);
     }
+    if (state === ENDED && this.state(serial) !== ENDED) this.#live--;
     const kept = this.meta[serial]! & ((1 << ENDED_SHIFT) - 1) & ~STATE;
     this.meta[serial] = kept | state | (this.#last_ended_id << ENDED_SHIFT);
   }

@@ -28,6 +28,9 @@ export class TagProbe implements Probe {
   acquired(kind: Kind, addr: number): number {
     return addr | (is_pin(kind) ? TAG_USER : TAG_PLAIN);
   }
+  reserve(): void {
+    // nothing is kept
+  }
   site(): Site {
     return NOWHERE;
   }

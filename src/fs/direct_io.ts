@@ -107,7 +107,7 @@ function read_extents(
   let done = 0;
   while (bvecs.count > 0) {
     const sector = (position + done) / SECTOR_SIZE;
-    const bio = bio_alloc_pinned(bdev, BIO_MAX_VECS, "REQ_OP_READ", sector);
+    using bio = bio_alloc_pinned(bdev, BIO_MAX_VECS, "REQ_OP_READ", sector);
     const bytes = bio_add_user_bvecs(bio, bvecs); // what does not fit stays in bvecs
     const error = submit_bio_wait(bio, current);
     bio_release_pages(bio, !error, current);
@@ -129,7 +129,7 @@ function write_extents(
   let done = 0;
   while (bvecs.count > 0) {
     const sector = (position + done) / SECTOR_SIZE;
-    const bio = bio_alloc_pinned(bdev, BIO_MAX_VECS, "REQ_OP_WRITE", sector);
+    using bio = bio_alloc_pinned(bdev, BIO_MAX_VECS, "REQ_OP_WRITE", sector);
     const bytes = bio_add_user_bvecs(bio, bvecs);
     const error = submit_bio_wait(bio, current);
     bio_release_pages(bio, false);

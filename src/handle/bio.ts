@@ -32,7 +32,7 @@ export interface DirOf {
 export type PinFor<D extends Dir> = [D] extends ["source"] ? Dir : "dest";
 
 export type Holds = "plain pages" | "pinned user pages";
-interface bio<H extends Holds, D extends Dir = any> extends Disposable {
+interface bio<H extends Holds, D extends Dir = Dir> extends Disposable {
   readonly [kind]: "bio";
   readonly [holds]: H;
   readonly [accepts]: D;
@@ -40,7 +40,7 @@ interface bio<H extends Holds, D extends Dir = any> extends Disposable {
 interface ended_bio<H extends Holds> extends bio<H> {
   readonly [ended]: true;
 }
-interface emptied_bio extends bio<"pinned user pages"> {
+interface emptied_bio extends bio<"pinned user pages", any> {
   readonly [emptied]: true;
 }
 /** Neither ended nor emptied. */
@@ -55,13 +55,14 @@ interface Full {
 // what variables hold
 export type OwnedPlainBio = Owned<bio<"plain pages">>;
 export type OwnedPinnedBio<D extends Dir = Dir> = Owned<bio<"pinned user pages", D>>;
-export type EmptiedBio = Owned<emptied_bio, any> & { readonly [ended]: any };
+// [ended] is mutable here and readonly in SpentBioRef: a join keeps both, as affine.ts says of Ref.
+export type EmptiedBio = Owned<emptied_bio, any> & { [ended]: any };
 export type SpentBioRef<By> = SpentRef<
   bio<never, never> & { readonly [ended]: never; readonly [emptied]: never },
   By
 >;
 export type SpentBio<By> =
-  | SpentOwned<bio<any> & { readonly [ended]: any; readonly [emptied]: any }, By>
+  | SpentOwned<bio<any, any> & { readonly [ended]: any; readonly [emptied]: any }, By>
   | SpentBioRef<By>;
 // what people write: parameters and fields
 export type PlainBio = Ref<bio<"plain pages">>;

@@ -74,9 +74,12 @@ export const to_bdev = (bdev: Disposable): BlockDevice => bdev as unknown as Blo
 export const to_plain_bio = (bio: object): OwnedPlainBio => bio as unknown as OwnedPlainBio;
 export const to_pinned_bio = <D extends Dir>(bio: object): OwnedPinnedBio<D> =>
   bio as unknown as OwnedPinnedBio<D>;
-/** The bio owns what it carries: without a serial number, which stands above bit 31, the handle can be used, not released. */
-export const lend_segment_page = <H extends Holds>(handle: number): Segment<H>["page"] =>
-  (handle | 0) as unknown as Segment<H>["page"];
+/**
+ * A pinned bio owns what it carries: without a serial number, which stands above bit 31, the handle can be used, not
+ * released.  The pages of a plain bio are still whoever's they were.
+ */
+export const segment_page = <H extends Holds>(handle: number, lent: boolean): Segment<H>["page"] =>
+  (lent ? handle | 0 : handle) as unknown as Segment<H>["page"];
 /** The device gave it back: end_io owns it now. */
 export const to_ended_bio = <H extends Holds>(bio: object): EndedBio<H> =>
   bio as unknown as EndedBio<H>;
@@ -97,6 +100,6 @@ export const to_mmap_lock = (lock: Disposable): OwnedMmapLock => lock as OwnedMm
 /** FOLL_ flags are bits at run time; 0 stands for none. */
 export const raw_flags = (flags: GupFlags | GupFlagBits | IllegalTogether<string> | 0): number =>
   flags as unknown as number;
-export const to_flags = <F extends GupFlag>(bits: number): GupFlags<F> =>
-  bits as unknown as GupFlags<F>;
+export const to_flags = <F extends GupFlag, T extends Term>(bits: number): GupFlags<F, T> =>
+  bits as unknown as GupFlags<F, T>;
 export const to_flag_bits = (bits: number): GupFlagBits => bits as unknown as GupFlagBits;

@@ -4,8 +4,10 @@
  */
 
 import type { Brand } from "ts-brand";
+import type { Term } from "./page.js";
 
 declare const contains: unique symbol;
+declare const lasts: unique symbol; // no flag makes a set with FOLL_LONGTERM a smaller one without it
 
 /** The flags that callers may give. */
 export type GupFlag =
@@ -20,9 +22,22 @@ export type GupFlag =
   | "FOLL_SPLIT_PMD"
   | "FOLL_PCI_P2PDMA"
   | "FOLL_INTERRUPTIBLE";
+/**
+ * What a set of exactly these flags makes of a pin.  No set has both of the flags that exclude each other: a type that
+ * names both means some of them.
+ */
+export type TermOfSet<F extends GupFlag> = ["FOLL_LONGTERM" | "FOLL_PCI_P2PDMA"] extends [F]
+  ? Term
+  : "FOLL_LONGTERM" extends F
+    ? "longterm"
+    : "short";
 /** A set of FOLL_ flags. */
-export type GupFlags<F extends GupFlag = GupFlag> = Brand<unknown, "gup flags"> & {
+export type GupFlags<F extends GupFlag = GupFlag, T extends Term = TermOfSet<F>> = Brand<
+  unknown,
+  "gup flags"
+> & {
   readonly [contains]: F;
+  readonly [lasts]: T;
 };
 /** Flags that are known at run time only: the call checks them. */
 export type GupFlagBits = Brand<unknown, "gup flags, checked when the call is made">;
@@ -35,18 +50,34 @@ export type FastPinFlag = "FOLL_LONGTERM" | "FOLL_FORCE" | "FOLL_NOFAULT" | "FOL
 export type GetFlag = Exclude<GupFlag, "FOLL_LONGTERM">;
 export type FastGetFlag = Exclude<FastPinFlag, "FOLL_LONGTERM"> | "FOLL_WRITE" | "FOLL_GET";
 
-export type PinFlags<F extends PinFlag = PinFlag> = GupFlags<F> | GupFlagBits;
-export type FastPinFlags<F extends FastPinFlag = FastPinFlag> = GupFlags<F> | GupFlagBits;
-export type GetFlags = GupFlags<GetFlag> | GupFlagBits;
-export type FastGetFlags = GupFlags<FastGetFlag> | GupFlagBits;
+export type PinFlags = GupFlags<PinFlag, Term> | GupFlagBits;
+export type FastPinFlags = GupFlags<FastPinFlag, Term> | GupFlagBits;
+export type GetFlags = GupFlags<GetFlag, Term> | GupFlagBits;
+export type FastGetFlags = GupFlags<FastGetFlag, Term> | GupFlagBits;
 
-/** What the flags make of a pin. */
-export type TermOf<F> = "FOLL_LONGTERM" extends F ? "longterm" : "short";
+/** What the arguments after the direction make of a pin: 'longterm' only if FOLL_LONGTERM is given in every case. */
+export type TermOf<A> = A extends [infer G]
+  ? [G] extends [GupFlags<GupFlag, "longterm">]
+    ? "longterm"
+    : "short"
+  : "short";
 /** Nothing fits this: the flags exclude each other. */
 export interface IllegalTogether<Sentence extends string> {
   readonly illegal: Sentence;
 }
-/** The flags themselves, unless `All` of them exclude each other. */
-export type LegalFlags<F extends GupFlag, All> = ["FOLL_LONGTERM" | "FOLL_PCI_P2PDMA"] extends [All]
+/** Any sets, for what combines them. */
+export type AnyFlags = GupFlags<GupFlag, Term>;
+/** Which flags are in them. */
+export type FlagsIn<G extends AnyFlags> = G[typeof contains];
+/** The argument itself, unless `All` of them exclude each other. */
+export type LegalFlags<G, All extends readonly AnyFlags[]> = [
+  "FOLL_LONGTERM" | "FOLL_PCI_P2PDMA",
+] extends [FlagsIn<All[number]>]
   ? IllegalTogether<"FOLL_LONGTERM excludes FOLL_PCI_P2PDMA">
-  : GupFlags<F>;
+  : G;
+/** What all of them in one set make of a pin: 'longterm' if one argument does so in every case. */
+export type TermOfAll<All extends readonly AnyFlags[]> = "longterm" extends {
+  [I in keyof All]: TermOf<[All[I]]>;
+}[number]
+  ? "longterm"
+  : "short";

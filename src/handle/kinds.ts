@@ -115,7 +115,7 @@ export const MISUSE = {
     seen_by: ["types", "always"],
   },
   "lock-recursion": {
-    sentence: "a task takes an mmap_lock that it already holds",
+    sentence: "the mmap_lock is waited for while its holder cannot release it",
     instead: "use the variant that is told about the lock, or unlock first",
     otherwise: "the task waits for itself",
     seen_by: ["always"],

@@ -76,6 +76,8 @@ export type user_pages<D extends Dir = Dir, T extends Term = Term> = Array<Owned
 export type OwnedUserPages<D extends Dir = Dir, T extends Term = Term> = Owned<user_pages<D, T>>;
 export type HeldUserPages = HeldArray<readonly HeldUserPage[]>;
 export type HeldDestPages = HeldArray<readonly HeldDestPage[]>;
+/** What a check of the direction makes of an array: it ends by itself only if it did before. */
+export type OwnedDestPages = Owned<Array<OwnedUserPage<"dest">>>;
 export type SpentUserPagesRef<By> = SpentRef<Array<SpentUserPageRef<By>> & Disposable, By>;
 export type SpentUserPages<By> =
   | SpentOwned<Array<SpentUserPage<By>> & Disposable, By>

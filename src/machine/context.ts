@@ -60,11 +60,14 @@ export function machine_of(context: AnyContext, called: string): MachineState {
 }
 /** The machine of the context, which must be one that may sleep now.  Models might_sleep(). */
 export function might_sleep(context: ProcessContext, called: string): MachineState {
-  const { machine, may_sleep, name } = context_state(context, called);
+  const state = context_state(context, called);
+  assert_may_sleep(state, called);
+  return state.machine;
+}
+export function assert_may_sleep({ machine, may_sleep, name }: Context, called: string): void {
   if (!may_sleep || machine.in_softirq > 0) {
     throw_misuse("sleep-in-atomic", called, `${name}, while a softirq runs`);
   }
-  return machine;
 }
 
 // --- deferred work --------------------------------------------------------------------------------------
@@ -97,23 +100,31 @@ export function raise_softirq(
 }
 /**
  * Lets the devices complete what was submitted (ours): handlers run in softirq context, in the order of completion,
- * until none is left.  Returns how many ran.
+ * until none is left.  Returns how many ran; 0 inside a handler, since what it submits completes after it.  If handlers
+ * throw, the others run all the same, and the first error is thrown then.
  */
 export function run_softirqs(machine: Machine): number {
   return run_softirqs_of(machine_state(machine));
 }
 export function run_softirqs_of(state: MachineState): number {
+  if (state.in_softirq > 0) return 0;
   const { irqs, softirq } = queues_of(state);
+  const errors: unknown[] = [];
   let n = 0;
+  state.in_softirq++;
   for (let handler = irqs.shift(); handler; handler = irqs.shift()) {
-    if (++n > MAX_SOFTIRQ_RUN) throw new RangeError(`more than ${MAX_SOFTIRQ_RUN} completions`);
-    state.in_softirq++;
+    if (++n > MAX_SOFTIRQ_RUN) {
+      errors.push(new RangeError(`more than ${MAX_SOFTIRQ_RUN} completions`));
+      break;
+    }
     try {
       handler(softirq);
-    } finally {
-      state.in_softirq--;
+    } catch (error) {
+      errors.push(error);
     }
   }
+  state.in_softirq--;
+  if (errors.length > 0) throw errors[0];
   return n;
 }
 /**
@@ -136,6 +147,7 @@ export function schedule_work_on(
 /** Runs what was scheduled, until nothing is left, and the completions that it causes.  Models flush_workqueue(). */
 export function flush_work(machine: Machine): number {
   const state = machine_state(machine);
+  if (state.in_softirq > 0) throw_misuse("sleep-in-atomic", "flush_work()", "softirq");
   const { works, kworker } = queues_of(state);
   let n = 0;
   run_softirqs_of(state);

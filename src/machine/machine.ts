@@ -81,7 +81,7 @@ export class MachineState {
   readonly #warned = new Set<string>();
   readonly #chunks: Array<Uint8Array | undefined> = [];
   /** runs at shutdown, before the memory goes */
-  readonly at_exit: Array<() => void> = [];
+  readonly at_exit: Set<() => void> = new Set();
   next_pid = 1;
 
   constructor(base: number, nr_pages: number, panic_on_warn: boolean) {
@@ -159,10 +159,15 @@ export function claim_machine(nr_pages: number, panic_on_warn: boolean): Machine
   );
 }
 
+/** Tasks exit, files and disks close. */
+export function run_at_exit(machine: MachineState): void {
+  for (const exit of machine.at_exit) exit();
+  machine.at_exit.clear();
+}
 /** Ends a machine: its handles are no handles any more, its memory is gone.  Idempotent. */
 export function release_machine(machine: MachineState): void {
   if (!machine.alive) return;
-  for (const exit of machine.at_exit.splice(0)) exit();
+  run_at_exit(machine);
   machine.alive = false;
   const { base, nr_pages } = machine;
   for (let pfn = base; pfn < base + nr_pages; pfn++) {
@@ -258,6 +263,10 @@ export function throw_misuse(
   facts: readonly string[] = [],
 ): never {
   throw new MisuseError(make_report(id, called, handle, facts));
+}
+/** What is passed together belongs to one machine. */
+export function throw_foreign(called: string): never {
+  throw_misuse("not-a-handle", called, "a context and pages of two machines");
 }
 /** Throws the report, or records it on a machine that goes on. */
 export function warn_misuse(machine: MachineState, report: MisuseReport): void {

@@ -13,6 +13,8 @@ export interface Probe {
    * the same `site` and facts.
    */
   acquired(kind: Kind, addr: number, by: string, site: Site, facts?: Facts): number;
+  /** Throws a RangeError if `nr` more acquisitions have no room: asked before anything is counted. */
+  reserve(nr: number): void;
   /** Where the running call was made. */
   site(): Site;
   /**
@@ -25,10 +27,10 @@ export interface Probe {
   /** The handle is used, not ended; `write` if its bytes are written. */
   used(kind: Kind, handle: number, by: string, write?: boolean): void;
   /**
-   * A release by address, of calls that carry no handle: one acquisition among these pages ends.  Whether there was one;
-   * if not, that is reported.
+   * A release by address, of calls that carry no handle: one acquisition among these pages ends, the one with serial number
+   * `likely` if it is of them.  Whether there was one; if not, that is reported.
    */
-  released_among(kind: Kind, addr: number, nr_pages: number, by: string): boolean;
+  released_among(kind: Kind, addr: number, nr_pages: number, by: string, likely?: number): boolean;
   /** Who acquired this handle where, and how it ended: a line each, for a misuse that was seen elsewhere. */
   history(handle: number): readonly string[];
   /** What is still held. */

@@ -70,6 +70,8 @@ export class UserBvec extends Extents {
   readonly offset: number;
   len: number;
   readonly owner: UserBvecList | null;
+  /** where it stands in its owner */
+  readonly index: number;
   override [Symbol.dispose](): void {
     if (!this.owner) super[Symbol.dispose]();
   }
@@ -80,8 +82,10 @@ export class UserBvec extends Extents {
     offset: number,
     len: number,
     owner: UserBvecList | null,
+    index = 0,
   ) {
     super(machine, dir);
+    this.index = index;
     this.handle = handle;
     this.offset = offset;
     this.len = len;
@@ -94,7 +98,7 @@ export class UserBvec extends Extents {
     return lend_user_page(this.handle);
   }
   override assert_held(called: string): void {
-    if (this.owner) this.owner.assert_held(called);
+    this.owner?.assert_has(this, called);
     super.assert_held(called);
   }
   override end(by: EndedBy): void {
@@ -131,9 +135,12 @@ export class UserBvecList extends Extents {
   get nr_segs(): number {
     return (this.#extents.length - this.#first) / 3;
   }
-  /** The extent in front, lent; null if there is none. */
-  front(): UserBvec | null {
-    return this.#at(this.#first, this);
+  /** A lent extent may be used while the list is held and has it still. */
+  assert_has(lent: UserBvec, called: string): void {
+    this.assert_held(called);
+    if (lent.index >= this.#first) return;
+    const moved = ["ended     moved out of its list"];
+    throw_misuse("use-after-release", called, `extent at pfn ${pfn_of(lent.handle)}`, moved);
   }
   /** Moves the front out: the caller owns its reference now. */
   shift(): UserBvec | null {
@@ -147,7 +154,8 @@ export class UserBvecList extends Extents {
   #at(index: number, owner: UserBvecList | null): UserBvec | null {
     const e = this.#extents;
     if (index >= e.length) return null;
-    return new UserBvec(this.machine, this.dir, e[index]!, e[index + 1]!, e[index + 2]!, owner);
+    const [handle, offset, len] = [e[index]!, e[index + 1]!, e[index + 2]!];
+    return new UserBvec(this.machine, this.dir, handle, offset, len, owner, index);
   }
   protected override drop(by: string): void {
     const e = this.#extents;
@@ -170,7 +178,7 @@ export class UserBvecList extends Extents {
     return `list of ${this.nr_segs} extents, ${this.count} bytes`;
   }
   *[Symbol.iterator](): Iterator<LentBvec> {
-    for (let i = this.#first; i < this.#extents.length; i += 3) {
+    for (let i = this.#first; i < this.#extents.length; i = Math.max(i + 3, this.#first)) {
       this.assert_held("iteration");
       yield lend_bvec(this.#at(i, this)!);
     }

@@ -8,6 +8,10 @@ import { IS_ERR, type AnyErrno, type Errno } from "../handle/errno.js";
 import type {
   BorrowedFolio,
   BorrowedPage,
+  Folio,
+  HeldFolio,
+  HeldPage,
+  HeldUserPage,
   LentUserPage,
   OwnedUserPage,
   Page,
@@ -20,7 +24,9 @@ export type LentOf<H> =
     ? LentUserPage<D, T>
     : H extends Page
       ? BorrowedPage
-      : BorrowedFolio;
+      : H extends Folio
+        ? BorrowedFolio
+        : never;
 /** Owns a handle until the end of the block. */
 export interface Scope<H> extends Disposable {
   /** the handle, lent */
@@ -67,7 +73,7 @@ class ScopeOf<H> {
  * if (IS_ERR(zero)) return zero;
  * console.log(page_ref_count(zero.page));
  */
-export function __free<P, H extends P | AnyErrno>(
+export function __free<P extends HeldPage | HeldUserPage | HeldFolio, H extends P | AnyErrno>(
   free: (handle: P) => void,
   handle: H,
 ): Scope<Exclude<H, Errno>> | Extract<H, Errno> {

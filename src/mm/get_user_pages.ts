@@ -48,6 +48,7 @@ function get_pages(
   const walk = walk_of(caller, bits | FOLL.GET | FOLL.TOUCH);
   const { probe } = machine;
   const site = probe?.site();
+  if (pages !== null) probe?.reserve(nr);
   const first = start - (start % PAGE_SIZE);
   let done = 0;
   while (done < nr) {

@@ -1,7 +1,14 @@
 /** FOLL_ constants with the kernel's values, and which of them a call takes.  Models is_valid_gup_args(). */
 
 import { raw_flags, to_flag_bits, to_flags } from "../handle/cast.js";
-import type { GupFlag, GupFlagBits, GupFlags, LegalFlags } from "../handle/gup_flags.js";
+import type {
+  AnyFlags,
+  FlagsIn,
+  GupFlagBits,
+  GupFlags,
+  LegalFlags,
+  TermOfAll,
+} from "../handle/gup_flags.js";
 
 const WRITE = 1 << 0;
 const GET = 1 << 1;
@@ -68,9 +75,9 @@ export const FOLL_INTERRUPTIBLE: GupFlags<"FOLL_INTERRUPTIBLE"> = to_flags(INTER
  * @example
  * const flags = gup_flags(FOLL_LONGTERM, FOLL_FORCE);
  */
-export function gup_flags<F extends GupFlag = never>(
-  ...flags: Array<LegalFlags<F, NoInfer<F>>>
-): GupFlags<F> {
+export function gup_flags<A extends AnyFlags[]>(
+  ...flags: { [I in keyof A]: LegalFlags<A[I], A> }
+): GupFlags<FlagsIn<A[number]>, TermOfAll<A>> {
   return to_flags(flags.reduce<number>((bits, flag) => bits | raw_flags(flag), 0));
 }
 /** Flags from a number that is known at run time only (ours): the call checks them, and warns as the kernel does. */

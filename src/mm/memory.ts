@@ -4,12 +4,13 @@ import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import {
   page_flags,
   page_mapcount,
-  page_ref,
   page_tables,
   PG_anon,
+  PG_allocated,
   PG_anon_exclusive,
 } from "../machine/arena.js";
 import { PAGE_SIZE } from "../machine/limits.js";
+import { machine_of_pfn } from "../machine/machine.js";
 import {
   do_huge_pmd_anonymous_page,
   do_huge_pmd_wp_page,
@@ -18,7 +19,7 @@ import {
 import type { MmState, Vma } from "./mm_types.js";
 import { VM_SHARED, VM_WRITE } from "./mm_types.js";
 import { bytes_to_read, bytes_to_write, clear_pages } from "./page_alloc.js";
-import { is_zero_pfn, ref_add, ref_count, ref_sub } from "./page_ref.js";
+import { describe_pfn, is_zero_pfn, ref_add, ref_count, ref_sub } from "./page_ref.js";
 import { _PAGE_PSE, _PAGE_RW, pmd_alloc, pmd_number, pte_index, table_below } from "./pgtable.js";
 
 export const VM_FAULT_OOM = 1;
@@ -140,6 +141,10 @@ export function zap_pte(at: number): void {
   if (pte === 0) return;
   page_tables[at] = 0;
   const pfn = pte >>> PAGE_HANDLE_SHIFT;
-  // A page that somebody put once too often is gone already; its entry must not take the next owner's reference.
-  if (!is_zero_pfn(pfn) && page_ref[pfn] !== 0 && page_mapcount[pfn]! > 0) drop_mapping(pfn);
+  if (is_zero_pfn(pfn) || page_mapcount[pfn] === 0) return;
+  if (ref_count(pfn) !== 0) drop_mapping(pfn);
+  else if (page_flags[pfn]! & PG_allocated) {
+    machine_of_pfn(pfn)!.WARN_ONCE(`${describe_pfn(pfn)} is unmapped while it is frozen`);
+  }
+  // else somebody put the page once too often: it is gone, and the next owner's reference is not to be taken.
 }

@@ -84,6 +84,8 @@ export class MmState {
   has_pinned = false;
   #hit: Vma | null = null;
   alive = true;
+  /** what the machine does at its end, if the task did not exit before */
+  at_exit: (() => void) | null = null;
 
   constructor(machine: MachineState) {
     this.machine = machine;

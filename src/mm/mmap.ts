@@ -42,7 +42,10 @@ export function create_task(machine: Machine): Task {
   const state = machine_state(machine);
   const mm = new MmState(state);
   const task = to_task(new TaskContext(state, to_mm(mm)));
-  state.at_exit.push(() => exit_mm(mm));
+  mm.at_exit = () => {
+    exit_mm(mm);
+  };
+  state.at_exit.add(mm.at_exit);
   return task;
 }
 /** Ends a task: its mappings go, what was pinned stays pinned.  Models exit_mm(). */
@@ -54,6 +57,7 @@ function exit_mm(mm: MmState): void {
   unmap_range(mm, 0, TASK_SIZE);
   mm.free_tables();
   mm.alive = false;
+  if (mm.at_exit) mm.machine.at_exit.delete(mm.at_exit);
 }
 
 /**

@@ -103,6 +103,7 @@ export class BuddyAllocator implements PageAllocator {
     const why = this.#bad(pfn, nr, id);
     if (why !== null) {
       this.#machine.nr_bad_pages += nr;
+      for (let i = pfn; i < pfn + nr; i++) page_flags[i] = page_flags[i]! & ~PG_allocated;
       this.#machine.printk(
         `BUG: bad page, ${why}: ${describe_pfn(pfn)}, ${nr} page(s) are lost; ${describe_counts(pfn)}`,
       );

@@ -4,17 +4,15 @@ import type { UserAddr } from "../handle/addr.js";
 import { raw_flags, to_user_page } from "../handle/cast.js";
 import type { LockedMm, Task } from "../handle/context.js";
 import { ERR_PTR, type GupError } from "../handle/errno.js";
-import type {
-  FastPinFlag,
-  FastPinFlags,
-  GupFlagBits,
-  GupFlags,
-  PinFlag,
-  PinFlags,
-  TermOf,
-} from "../handle/gup_flags.js";
-import type { Dir, OwnedUserPage, PinResult } from "../handle/page.js";
-import { might_sleep, task_state, TaskContext, type Context } from "../machine/context.js";
+import type { FastPinFlags, PinFlags, TermOf } from "../handle/gup_flags.js";
+import type { Dir, OwnedUserPage, PinResult, Term } from "../handle/page.js";
+import {
+  assert_may_sleep,
+  might_sleep,
+  task_state,
+  TaskContext,
+  type Context,
+} from "../machine/context.js";
 import { PAGE_SIZE, TASK_SIZE } from "../machine/limits.js";
 import type { Facts } from "../machine/probe.js";
 import { EAGAIN, EINTR, GUP_BATCH, gup_error, gup_pages, gup_walk, type Walk } from "./gup.js";
@@ -33,7 +31,9 @@ export interface GupCaller {
 }
 /** With the mmap_lock held by the caller. */
 export function locked_caller(lock: LockedMm, called: string): GupCaller {
-  return { ...locked_mm(lock, called), fast: false, locked: true };
+  const { mm, context } = locked_mm(lock, called);
+  assert_may_sleep(context, called);
+  return { mm, context, fast: false, locked: true };
 }
 /** Without it: the call takes it itself. */
 export function current_caller(current: Task, called: string, fast: boolean): GupCaller {
@@ -80,6 +80,7 @@ function pin_into(
 ): GupError | null {
   const walk = walk_of(caller, flags);
   const { probe, user_tags: tags } = caller.mm.machine;
+  probe?.reserve(nr);
   const site = probe?.site();
   for (let done = 0; done < nr;) {
     const want = Math.min(nr - done, GUP_BATCH);
@@ -103,15 +104,15 @@ function pin_into(
   return null;
 }
 /** All calls of the family: `flags` are the caller's. */
-export function pin_pages<D extends Dir, F extends PinFlag>(
+export function pin_pages<D extends Dir, T extends Term>(
   caller: GupCaller,
   start: number,
   nr: number,
   dir: D,
-  flags: GupFlags<F> | GupFlagBits | undefined,
+  flags: PinFlags | undefined,
   by: string,
   owner?: object,
-): PinResult<D, TermOf<F>> {
+): PinResult<D, T> {
   const bits = flags === undefined ? 0 : raw_flags(flags);
   const why = illegal_flags(bits, FOLL.PIN, caller.fast);
   if (why !== null) {
@@ -147,13 +148,13 @@ export function pin_pages<D extends Dir, F extends PinFlag>(
  * using lock = mmap_read_lock(current, current.mm);
  * using pages = all_or_none(pin_user_pages(lock, buf, 4, ITER_DEST));
  */
-export function pin_user_pages<D extends Dir, F extends PinFlag = never>(
+export function pin_user_pages<D extends Dir, A extends [flags?: PinFlags]>(
   lock: LockedMm,
   start: UserAddr,
   nr_pages: number,
   dir: D,
-  flags?: PinFlags<F>,
-): PinResult<D, TermOf<F>> {
+  ...[flags]: A
+): PinResult<D, TermOf<A>> {
   const by = "pin_user_pages()";
   return pin_pages(locked_caller(lock, by), start, nr_pages, dir, flags, by);
 }
@@ -165,13 +166,13 @@ export function pin_user_pages<D extends Dir, F extends PinFlag = never>(
  * using pages = all_or_none(pin_user_pages_remote(lock, buf, 4, ITER_SOURCE));
  * if (IS_ERR(pages)) return pages;
  */
-export function pin_user_pages_remote<D extends Dir, F extends PinFlag = never>(
+export function pin_user_pages_remote<D extends Dir, A extends [flags?: PinFlags]>(
   lock: LockedMm,
   start: UserAddr,
   nr_pages: number,
   dir: D,
-  flags?: PinFlags<F>,
-): PinResult<D, TermOf<F>> {
+  ...[flags]: A
+): PinResult<D, TermOf<A>> {
   const by = "pin_user_pages_remote()";
   return pin_pages(locked_caller(lock, by), start, nr_pages, dir, flags, by);
 }
@@ -182,13 +183,13 @@ export function pin_user_pages_remote<D extends Dir, F extends PinFlag = never>(
  * using pages = all_or_none(pin_user_pages_unlocked(current, buf, 4, ITER_SOURCE));
  * if (IS_ERR(pages)) return pages;
  */
-export function pin_user_pages_unlocked<D extends Dir, F extends PinFlag = never>(
+export function pin_user_pages_unlocked<D extends Dir, A extends [flags?: PinFlags]>(
   current: Task,
   start: UserAddr,
   nr_pages: number,
   dir: D,
-  flags?: PinFlags<F>,
-): PinResult<D, TermOf<F>> {
+  ...[flags]: A
+): PinResult<D, TermOf<A>> {
   const by = "pin_user_pages_unlocked()";
   return pin_pages(current_caller(current, by, false), start, nr_pages, dir, flags, by);
 }
@@ -202,13 +203,13 @@ export function pin_user_pages_unlocked<D extends Dir, F extends PinFlag = never
  * if (IS_SHORT(pages)) put_user_pages(pages.partial);
  * else put_user_pages(pages);
  */
-export function pin_user_pages_fast<D extends Dir, F extends FastPinFlag = never>(
+export function pin_user_pages_fast<D extends Dir, A extends [flags?: FastPinFlags]>(
   current: Task,
   start: UserAddr,
   nr_pages: number,
   dir: D,
-  flags?: FastPinFlags<F>,
-): PinResult<D, TermOf<F>> {
+  ...[flags]: A
+): PinResult<D, TermOf<A>> {
   const by = "pin_user_pages_fast()";
   return pin_pages(current_caller(current, by, true), start, nr_pages, dir, flags, by);
 }
@@ -225,12 +226,12 @@ export function pin_user_pages_fast<D extends Dir, F extends FastPinFlag = never
  * memcpy_to_page(page, 0, new Uint8Array([1, 2, 3]));
  * put_user_page(page);
  */
-export function get_user_page<D extends Dir, F extends FastPinFlag = never>(
+export function get_user_page<D extends Dir, A extends [flags?: FastPinFlags]>(
   current: Task,
   addr: UserAddr,
   dir: D,
-  flags?: FastPinFlags<F>,
-): OwnedUserPage<D, TermOf<F>> | GupError {
+  ...[flags]: A
+): OwnedUserPage<D, TermOf<A>> | GupError {
   const by = "get_user_page()";
   const caller = current_caller(current, by, true);
   const bits = flags === undefined ? 0 : raw_flags(flags);
@@ -238,10 +239,11 @@ export function get_user_page<D extends Dir, F extends FastPinFlag = never>(
   if (why !== null) return ERR_PTR("EINVAL", why);
   const refused = refuse_range(addr, 1, true);
   if (refused) return refused;
+  const { probe } = caller.mm.machine;
+  probe?.reserve(1);
   const got = gup_walk(walk_of(caller, bits | dir_flag(dir) | FOLL.PIN), addr, 1);
   if (got < 0) return gup_error(got, addr);
   const page = gup_pages[0]!;
-  const { probe } = caller.mm.machine;
   const facts = { dest: dir === "dest" };
   return to_user_page(probe ? probe.acquired("user_page", page, by, probe.site(), facts) : page);
 }

@@ -23,12 +23,15 @@ export class ShmemFile {
   /** mappings, and the descriptor while it is open */
   #users = 1;
   #open = true;
+  readonly #at_exit = (): void => {
+    this.#truncate();
+  };
 
   constructor(machine: MachineState, bytes: number, huge: boolean) {
     this.machine = machine;
     this.nr_pages = Math.ceil(bytes / PAGE_SIZE);
     this.huge = huge;
-    machine.at_exit.push(() => this.#truncate());
+    machine.at_exit.add(this.#at_exit);
   }
   /** The page at this index, allocated and zeroed at first use; 0 when memory is out. */
   page(index: number): number {
@@ -78,6 +81,7 @@ export class ShmemFile {
     // A page that somebody put once too often is gone already.
     for (const pfn of this.#pages.values()) if (ref_count(pfn) !== 0) ref_sub(pfn, 1);
     this.#pages.clear();
+    this.machine.at_exit.delete(this.#at_exit);
   }
 }
 

@@ -12,9 +12,9 @@ import type {
   SpentUserPage,
   SpentUserPages,
 } from "../handle/page.js";
-import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
+import { PAGE_HANDLE_SHIFT, SERIAL_UNIT } from "../handle/tags.js";
 import { might_sleep } from "../machine/context.js";
-import { machine_of_handle, throw_misuse } from "../machine/machine.js";
+import { machine_of_handle, throw_foreign, throw_misuse } from "../machine/machine.js";
 import { set_folio_dirty } from "./gup.js";
 import { describe_pfn, pin_sub } from "./page_ref.js";
 import { is_array, unpin_each } from "./unpin.js";
@@ -35,9 +35,11 @@ function release_dirty(
   current: ProcessContext,
 ): void {
   if (make_dirty) {
-    might_sleep(current, `${by}()`);
+    const machine = might_sleep(current, `${by}()`);
     if (!is_array(pages)) throw_misuse("not-a-handle", `${by}()`, "no array of pins");
-    for (const page of pages) machine_of_handle(raw(page), `${by}()`);
+    for (const page of pages) {
+      if (machine_of_handle(raw(page), `${by}()`) !== machine) throw_foreign(`${by}()`);
+    }
   }
   if (make_dirty) for (const page of pages) set_folio_dirty(raw(page) >>> PAGE_HANDLE_SHIFT);
   release(pages, by);
@@ -110,12 +112,17 @@ export const unpin_user_page_range_dirty_lock: Narrows<
   if (!Number.isSafeInteger(npages) || npages < 1 || end > machine.base + machine.nr_pages) {
     throw_misuse("not-a-handle", called, `${describe_pfn(first)}, ${npages} pages`);
   }
-  if (make_dirty) might_sleep(current, called);
+  if (make_dirty && might_sleep(current, called) !== machine) throw_foreign(called);
   const { probe } = machine;
+  // Most likely all were acquired by one call, one after the other.
+  const serial = Math.floor(p / SERIAL_UNIT);
   for (let pfn = first; pfn < end; pfn++) {
     if (make_dirty) set_folio_dirty(pfn);
     if (pfn === first) probe?.released("user_page", p, called);
-    else if (probe) probe.released_among("user_page", pfn << PAGE_HANDLE_SHIFT, 1, called);
+    else {
+      const likely = serial + pfn - first;
+      probe?.released_among("user_page", pfn << PAGE_HANDLE_SHIFT, 1, called, likely);
+    }
     pin_sub(pfn, 1);
   }
 };

@@ -18,7 +18,7 @@ import type {
 import { raw_flags, to_bvec, to_bvec_list } from "../handle/cast.js";
 import type { AnyContext, Mm, ProcessContext, Task } from "../handle/context.js";
 import { ERR_PTR, type GupError } from "../handle/errno.js";
-import type { FastPinFlag, FastPinFlags, TermOf } from "../handle/gup_flags.js";
+import type { FastPinFlags, TermOf } from "../handle/gup_flags.js";
 import { type By, type EndedBy } from "../handle/kinds.js";
 import type { Dir, Term } from "../handle/page.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
@@ -63,6 +63,7 @@ function acquire<D extends Dir, T extends Term>(
   if (!Number.isSafeInteger(len) || len < 0) return ERR_PTR("EINVAL", `${len} bytes`);
   const refused = refuse_range(addr, pages_of(addr, len), true);
   if (refused) return refused;
+  machine.probe?.reserve(pages_of(addr, len));
   const walk = walk_of(caller, bits | FOLL.PIN | dir_flag(dir));
   const extents: number[] = [];
   const failed = gup_bvec(walk, addr, len, extents);
@@ -97,13 +98,13 @@ function acquire<D extends Dir, T extends Term>(
  * if (IS_ERR(bvecs)) return bvecs;
  * for (const bvec of bvecs) console.log(bvec.offset, bvec.len);
  */
-export function get_user_bvec<D extends Dir, F extends FastPinFlag = never>(
+export function get_user_bvec<D extends Dir, A extends [flags?: FastPinFlags]>(
   current: Task,
   addr: UserAddr,
   len: number,
   dir: D,
-  flags?: FastPinFlags<F>,
-): OwnedBvecList<D, TermOf<F>> | GupError {
+  ...[flags]: A
+): OwnedBvecList<D, TermOf<A>> | GupError {
   const by = "get_user_bvec()";
   const bits = flags === undefined ? 0 : raw_flags(flags);
   return acquire(current_caller(current, by, true), addr, len, dir, bits, by);
@@ -121,14 +122,14 @@ export function get_user_bvec<D extends Dir, F extends FastPinFlag = never>(
  * });
  * flush_work(machine);
  */
-export function get_user_bvec_remote<D extends Dir, F extends FastPinFlag = never>(
+export function get_user_bvec_remote<D extends Dir, A extends [flags?: FastPinFlags]>(
   current: ProcessContext,
   mm: Mm,
   addr: UserAddr,
   len: number,
   dir: D,
-  flags?: FastPinFlags<F>,
-): OwnedBvecList<D, TermOf<F>> | GupError {
+  ...[flags]: A
+): OwnedBvecList<D, TermOf<A>> | GupError {
   const by = "get_user_bvec_remote()";
   might_sleep(current, by);
   const context = current as ProcessContext & Context;

@@ -7,6 +7,7 @@ import { ENDS, type EndedBy } from "../handle/kinds.js";
 import type {
   Dir,
   HeldUserPages,
+  OwnedDestPages,
   OwnedUserPage,
   OwnedUserPages,
   PinResult,
@@ -109,7 +110,7 @@ export function all_or_none<D extends Dir, T extends Term>(
  * Whether pages whose direction is known at run time only may be written (ours): page numbers do not carry it, so the
  * caller says it.
  */
-export function pages_are_dest(pages: HeldUserPages, dir: Dir): pages is OwnedUserPages<"dest"> {
+export function pages_are_dest(pages: HeldUserPages, dir: Dir): pages is OwnedDestPages {
   void pages;
   return dir === "dest";
 }

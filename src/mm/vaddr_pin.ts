@@ -69,7 +69,15 @@ export function vaddr_pin_pages<D extends Dir>(
   check_token(vaddr_pin, by);
   task_state(current, by);
   const caller = current_caller(current, by, false);
-  const pinned = pin_pages(caller, addr, nr_pages, dir, FOLL_LONGTERM, by, vaddr_pin);
+  const pinned: PinResult<D, "longterm"> = pin_pages(
+    caller,
+    addr,
+    nr_pages,
+    dir,
+    FOLL_LONGTERM,
+    by,
+    vaddr_pin,
+  );
   if (IS_ERR(pinned)) return pinned;
   const pages: unknown = IS_SHORT(pinned) ? pinned.partial : pinned;
   if (pages instanceof UserPages) {
