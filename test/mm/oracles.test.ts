@@ -186,7 +186,7 @@ describe("results", () => {
       } catch (error) {
         refused = error;
       }
-      api.bio_check_pages_dirty(ended as never);
+      api.bio_check_pages_dirty(ended);
     });
     api.submit_bio(bio);
     page_flags[pfn]! &= ~PG_dirty; // written back meanwhile
