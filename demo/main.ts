@@ -65,8 +65,10 @@ async function run_driver(driver: string, file: string, folder: string): Promise
   const write = transfer_of(exports, "dio_write");
   const moved = move(read, write, file, join(folder, "copy"));
   const [of_file, of_memory, of_copy] = moved.sums;
-  console.log(`  ${n(moved.bytes)} bytes in ${n(moved.pages)} pages, some of them in`);
-  console.log(`  ${n(moved.huge_pages)} huge page(s), the others scattered; there and back:\n`);
+  console.log(
+    `  ${n(moved.bytes)} bytes in ${n(moved.pages)} pages, half of them in ${n(moved.huge_pages)} huge page(s),`,
+  );
+  console.log("  the others scattered; there and back:\n");
   console.log("                          handles kept   references taken and dropped");
   for (const [name, way] of [
     ["one per page", moved.single_pages],

@@ -19,6 +19,7 @@ import {
   PROT_READ,
   PROT_WRITE,
   shutdown,
+  user_ptr_add,
   vmstat,
   type BlockDevice,
   type Machine,
@@ -29,19 +30,15 @@ import type { Transfer } from "./transfer.js";
 
 const SECTOR = 512;
 
-/** A range whose first half may be huge pages; no two small pages of the machine are adjacent. */
+/** A range that lies half in huge pages and half in small ones; no two small pages of the machine are adjacent. */
 function map_mixed(current: Task, len: number): UserAddr {
-  const bytes = Math.ceil(len / PMD_SIZE) * PMD_SIZE;
-  const buf = mmap(
-    current,
-    null,
-    bytes,
-    PROT_READ | PROT_WRITE,
-    MAP_PRIVATE | MAP_ANONYMOUS,
-  )._unsafeUnwrap();
-  const huge = Math.floor(bytes / 2 / PMD_SIZE) * PMD_SIZE;
-  madvise(current, buf, huge, MADV_HUGEPAGE)._unsafeUnwrap();
-  return buf;
+  const half = Math.floor(len / 2 / PAGE_SIZE) * PAGE_SIZE;
+  const huge = Math.ceil(half / PMD_SIZE) * PMD_SIZE;
+  const prot = PROT_READ | PROT_WRITE;
+  const bytes = Math.max(huge + len, PMD_SIZE);
+  const start = mmap(current, null, bytes, prot, MAP_PRIVATE | MAP_ANONYMOUS)._unsafeUnwrap();
+  madvise(current, start, huge, MADV_HUGEPAGE)._unsafeUnwrap();
+  return user_ptr_add(start, huge - half);
 }
 
 /** What one way of pinning did for the same transfer, there and back. */
