@@ -10,6 +10,7 @@ const suite = (name: string, debug: "0" | "1") => ({
     name,
     include: ["test/**/*.test.ts"],
     exclude: [compilers],
+    testTimeout: 30_000,
     env: { USER_PAGE_DEBUG: debug },
   },
 });
