@@ -48,7 +48,8 @@ class SoftirqRun extends Context {
   readonly mm = null;
 }
 
-function context_state(context: AnyContext, called: string): Context {
+/** A context as the library sees it. */
+export function context_state(context: AnyContext, called: string): Context {
   if (!(context instanceof Context) || !context.machine.alive) {
     throw_misuse("not-a-handle", called, "no context of a running machine");
   }

@@ -12,7 +12,7 @@ import type {
   SpentMmapLock,
 } from "../handle/context.js";
 import { ENDS, type By } from "../handle/kinds.js";
-import { type Context, might_sleep } from "../machine/context.js";
+import { assert_may_sleep, type Context, context_state } from "../machine/context.js";
 import { throw_misuse } from "../machine/machine.js";
 import { mm_state, type MmState } from "./mm_types.js";
 
@@ -55,9 +55,9 @@ export function assert_not_recursive(mm: MmState, context: Context, called: stri
  */
 export function mmap_read_lock(current: ProcessContext, mm: Mm): OwnedMmapLock {
   const called = "mmap_read_lock()";
-  might_sleep(current, called);
+  const holder = context_state(current, called);
+  assert_may_sleep(holder, called);
   const state = mm_state(mm, called);
-  const holder = current as ProcessContext & Context;
   assert_not_recursive(state, holder, called);
   state.readers.push(holder);
   return to_mmap_lock(new ReadLock(to_mm(state), holder));

@@ -22,7 +22,7 @@ import type { FastPinFlags, TermOf } from "../handle/gup_flags.js";
 import { type By, type EndedBy } from "../handle/kinds.js";
 import type { Dir, Term } from "../handle/page.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
-import { type Context, machine_of, might_sleep } from "../machine/context.js";
+import { assert_may_sleep, context_state, machine_of, might_sleep } from "../machine/context.js";
 import { PAGE_SIZE } from "../machine/limits.js";
 import { throw_misuse } from "../machine/machine.js";
 import {
@@ -131,8 +131,8 @@ export function get_user_bvec_remote<D extends Dir, A extends [flags?: FastPinFl
   ...[flags]: A
 ): OwnedBvecList<D, TermOf<A>> | GupError {
   const by = "get_user_bvec_remote()";
-  might_sleep(current, by);
-  const context = current as ProcessContext & Context;
+  const context = context_state(current, by);
+  assert_may_sleep(context, by);
   const state = mm_state(mm, by);
   assert_not_recursive(state, context, by);
   const bits = flags === undefined ? 0 : raw_flags(flags);

@@ -159,3 +159,15 @@ test("out of memory: errors, nothing lost, and it goes on when there is some aga
   expect(free(machine)).toBe(start);
   expect(api.shutdown(machine)).toEqual({ leaks: [], lost_pages: 0 });
 });
+test("a page that is unmapped while it is frozen is warned of, and shows as lost", () => {
+  const machine = boot_for_test({ mem: 4 << 20 });
+  const current = api.create_task(machine);
+  const buf = map_anon(current, PAGE_SIZE);
+  const pin = must(api.get_user_page(current, buf, "dest"));
+  expect(api.page_ref_freeze(pin, 1 + api.GUP_PIN_COUNTING_BIAS)).toBe(true);
+  api.munmap(current, buf, PAGE_SIZE)._unsafeUnwrap();
+  expect(api.dmesg(machine).join()).toContain("unmapped while it is frozen");
+  api.page_ref_unfreeze(pin, 1 + api.GUP_PIN_COUNTING_BIAS);
+  api.put_user_page(pin);
+  expect(api.shutdown(machine).lost_pages).toBe(1);
+});
