@@ -1,0 +1,30 @@
+/** Level "tags": bit 0 alone tells a pin from a plain page, in both directions and in every release. */
+import * as api from "user-page";
+import { expect, test } from "vitest";
+import { forced, map_anon, must } from "../fixtures.js";
+
+function id_of(call: () => unknown): string {
+  try {
+    call();
+    return "nothing";
+  } catch (error) {
+    if (error instanceof api.MisuseError) return error.id;
+    throw error;
+  }
+}
+test("each wrong pairing is reported, and counts nothing", () => {
+  const machine = api.boot({ mem: 4 << 20, CONFIG_DEBUG_USER_PAGE_REFERENCES: "tags" });
+  const current = api.create_task(machine);
+  const buf = map_anon(current, 4096);
+  const pin = must(api.get_user_page(current, buf, "dest"));
+  const page = must(api.alloc_page(current));
+  const pages = [page];
+  expect(id_of(() => forced(api.put_page)(pin))).toBe("pin-to-put_page");
+  expect(id_of(() => forced(api.put_user_page)(page))).toBe("page-to-put_user_page");
+  expect(id_of(() => forced(api.unpin_user_page)(page))).toBe("page-to-put_user_page");
+  expect(id_of(() => forced(api.put_user_pages)(pages))).toBe("page-to-put_user_page");
+  expect([api.page_ref_count(pin), api.page_ref_count(page)]).toEqual([1025, 1]);
+  api.put_user_page(pin);
+  api.put_page(page);
+  expect(api.shutdown(machine).lost_pages).toBe(0);
+});
