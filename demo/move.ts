@@ -8,6 +8,7 @@ import {
   direct_io_pages,
   fragment_memory,
   IS_ERR,
+  LO_FLAGS_READ_ONLY,
   loop_configure,
   madvise,
   MADV_HUGEPAGE,
@@ -95,7 +96,7 @@ export function move(read: Transfer, write: Transfer, file: string, copy: string
   const current = create_task(machine);
   const buf = map_mixed(current, len);
   copyFileSync(file, copy);
-  using source = loop_configure(machine, file, true);
+  using source = loop_configure(machine, file, LO_FLAGS_READ_ONLY);
   using target = loop_configure(machine, copy);
   if (IS_ERR(source)) throw new Error(source.message);
   if (IS_ERR(target)) throw new Error(target.message);
