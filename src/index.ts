@@ -23,6 +23,7 @@ export {
 } from "./handle/errno.js";
 export type * from "./handle/gup_flags.js";
 export { ENDS, KINDS, MISUSE, type EndedBy, type Kind, type MisuseId } from "./handle/kinds.js";
+export type * from "./handle/iov_iter.js";
 export { ITER_DEST, ITER_SOURCE } from "./handle/page.js";
 export type * from "./handle/page.js";
 
@@ -150,29 +151,93 @@ export {
   VaddrPin,
 } from "./mm/vaddr_pin.js";
 
+export { copy_from_iter, copy_to_iter, iov_iter_zero } from "./lib/iov_copy.js";
 export {
+  dup_iter,
+  iov_iter_advance,
+  iov_iter_alignment,
+  iov_iter_count,
+  iov_iter_extract_will_pin,
+  iov_iter_is_bvec,
+  iov_iter_is_dest,
+  iov_iter_is_kernel,
+  iov_iter_is_kvec,
+  iov_iter_is_source,
+  iov_iter_npages,
+  iov_iter_reexpand,
+  iov_iter_revert,
+  iov_iter_rw,
+  iov_iter_single_seg_count,
+  iov_iter_truncate,
+  iter_is_iovec,
+  iter_is_ubuf,
+  user_backed_iter,
+} from "./lib/iov_iter.js";
+export { iov_iter_extract_bvecs } from "./lib/iov_iter_bvecs.js";
+export {
+  iov_iter_bvec,
+  iov_iter_discard,
+  iov_iter_folio_queue,
+  iov_iter_init,
+  iov_iter_kvec,
+  iov_iter_pipe,
+  iov_iter_ubuf,
+  iov_iter_xarray,
+} from "./lib/iov_iter_init.js";
+export {
+  iov_iter_extract_pages,
+  iov_iter_get_pages2,
+  iov_iter_put_pages,
+  is_pinned,
+  pop_iter_page,
+} from "./lib/iov_iter_pages.js";
+export { alloc_pipe_info, free_pipe_info, pipe_read } from "./lib/pipe.js";
+export { vfree, vmalloc, vmalloc_to_page } from "./lib/vmalloc.js";
+
+export { queue_limits_set, disk_stats } from "./block/bdev.js";
+export {
+  __bio_add_page,
   bio_add_page,
   bio_add_user_bvec,
   bio_add_user_bvecs,
   bio_add_user_page,
   bio_alloc,
+  bio_alloc_borrowing,
   bio_alloc_pinned,
-  bio_check_pages_dirty,
+} from "./block/bio.js";
+export {
+  bio_alloc_any,
+  bio_try_add_page,
+  bio_try_add_user_bvec,
+  bio_try_add_user_page,
+} from "./block/bio_any.js";
+export { bio_alloc_clone, bio_chain, bio_split } from "./block/bio_clone.js";
+export {
   bio_error,
+  bio_for_each_bvec_all,
   bio_for_each_segment_all,
   bio_is_pinned,
+  bio_set_end_io,
+  bio_set_end_io_pair,
+  end_io_pair,
+} from "./block/bio_end_io.js";
+export { bio_iov_bvec_set, bio_iov_iter_get_pages } from "./block/bio_iov_iter.js";
+export {
+  bio_check_pages_dirty,
   bio_put,
   bio_release_pages,
-  bio_set_end_io,
   bio_set_pages_dirty,
-} from "./block/bio.js";
-export { submit_bio, submit_bio_wait } from "./block/blk-core.js";
-export { brd_alloc } from "./block/brd.js";
-export { loop_configure } from "./block/loop.js";
+} from "./block/bio_pages.js";
 export {
-  direct_io,
-  direct_io_pages,
-  direct_io_pages_async,
-  type FaultRule,
-  type Kiocb,
-} from "./fs/direct_io.js";
+  blk_finish_plug,
+  blk_start_plug,
+  submit_bio,
+  submit_bio_wait,
+  type Plug,
+} from "./block/blk-core.js";
+export { dm_flakey, flakey_seed, type FlakeyRates } from "./block/dm-flakey.js";
+export { brd_alloc } from "./block/brd.js";
+export { LO_FLAGS_DIRECT_IO, LO_FLAGS_READ_ONLY, loop_configure } from "./block/loop.js";
+export { blkdev_direct_IO, direct_io, direct_io_pages } from "./fs/direct_io.js";
+export type { DioError, DioOptions, DioResult, Kiocb } from "./fs/dio.js";
+export { iomap_dio_rw, type Iomap, type IomapFile, type Queued } from "./fs/iomap.js";

@@ -9,12 +9,14 @@
 import { expectType } from "tsd";
 import {
   __free,
+  all_or_none,
   alloc_page,
   bio_alloc_pinned,
   bio_put,
   bio_release_pages,
   brd_alloc,
   folio_alloc,
+  FOLL_LONGTERM,
   folio_order,
   folio_put,
   get_user_bvec,
@@ -40,9 +42,11 @@ import {
   type LentUserPage,
   type Machine,
   type OwnedBvec,
+  type OwnedBvecList,
   type OwnedPage,
   type OwnedUserPage,
   type OwnedUserPages,
+  type PinnedBvecList,
   type Scope,
   type Task,
   type UserAddr,
@@ -179,4 +183,17 @@ export function no_free_ptr_moves_it_out(current: Task, addr: UserAddr) {
   // @ts-expect-error released
   put_user_page(page);
   return null;
+}
+export function lists_and_arrays_are_scopes_themselves(current: Task, addr: UserAddr) {
+  using bvecs = get_user_bvec(current, addr, 4096, ITER_DEST);
+  if (IS_ERR(bvecs)) return;
+  expectType<OwnedBvecList<"dest", "short">>(no_free_ptr(bvecs));
+  using pages = all_or_none(pin_user_pages_fast(current, addr, 1, ITER_SOURCE, FOLL_LONGTERM));
+  if (IS_ERR(pages)) return;
+  expectType<OwnedUserPages<"source", "longterm">>(no_free_ptr(pages));
+}
+export function what_was_released_has_left_no_scope(bvecs: PinnedBvecList) {
+  put_user_bvec(bvecs);
+  // @ts-expect-error released
+  no_free_ptr(bvecs);
 }

@@ -1,52 +1,151 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** Handing a bio to its device, and getting it back.  Models block/blk-core.c. */
 
 import type { Narrows } from "../handle/affine.js";
 import type { HeldBio, SpentBio } from "../handle/bio.js";
-import { to_ended_bio } from "../handle/cast.js";
 import type { ProcessContext } from "../handle/context.js";
-import type { SoftirqContext } from "../handle/context.js";
 import { ERR_PTR, type BlkError } from "../handle/errno.js";
 import type { By } from "../handle/kinds.js";
-import { might_sleep, raise_softirq, run_softirqs_of } from "../machine/context.js";
-import { SECTOR_SIZE } from "../machine/limits.js";
-import { bytes_to_read, bytes_to_write } from "../mm/page_alloc.js";
-import { bio_state, pfn_of, type BioState } from "./bio_state.js";
+import { might_sleep, run_softirq, wait_for_completion } from "../machine/context.js";
+import { PAGE_SIZE, SECTOR_SIZE } from "../machine/limits.js";
+import { throw_misuse, type MachineState } from "../machine/machine.js";
+import { chain, split_front } from "./bio_clone.js";
+import { bio_endio } from "./bio_end_io.js";
+import { bio_state, type BioState } from "./bio_state.js";
+import { blk_mq_start_request, Request, sectors_to_split } from "./blk-mq.js";
+import { for_each_run } from "./bvec.js";
 
-/** The transfer itself, when the device gets to it: by physical address, whoever holds the pages by now. */
-function transfer(bio: BioState): BlkError | null {
-  const { machine, bdev, op, size } = bio;
-  let position = bio.sector * SECTOR_SIZE;
-  if (!bdev.open) return ERR_PTR("EIO", `${bdev.name} was closed`);
-  if (position + size > bdev.size) {
-    return ERR_PTR("EIO", `${size} bytes at ${position} are beyond the end of ${bdev.name}`);
+// --- plugging ---------------------------------------------------------------------------------------------
+/** Requests wait here for bios that follow them.  Models struct blk_plug. */
+class PlugState {
+  readonly machine: MachineState;
+  readonly requests: Request[] = [];
+  constructor(machine: MachineState) {
+    this.machine = machine;
   }
-  for (const { handle, offset, len } of bio.vecs) {
-    const failed =
-      op === "REQ_OP_READ"
-        ? bdev.backing.read(position, bytes_to_write(machine, pfn_of(handle), offset, len))
-        : bdev.backing.write(position, bytes_to_read(machine, pfn_of(handle), offset, len));
-    if (failed !== null) return ERR_PTR("EIO", `${bdev.name}: ${failed}`);
-    position += len;
+  add(bio: BioState): void {
+    if (!this.requests.some((request) => request.merge(bio))) this.requests.push(new Request(bio));
   }
-  return null;
+  flush(): void {
+    for (const request of this.requests.splice(0)) blk_mq_start_request(request);
+  }
+  [Symbol.dispose](): void {
+    if (plugs.get(this.machine) !== this) return;
+    plugs.delete(this.machine);
+    if (this.machine.alive) this.flush();
+  }
 }
-function submit(bio: BioState, done: (bio: BioState, softirq: SoftirqContext) => void): void {
-  bio.hand_over("submit_bio", "submitted");
-  raise_softirq(bio.machine, (softirq) => {
-    bio.error = transfer(bio);
-    bio.phase = "ended";
-    done(bio, softirq);
+/** Of the task that runs: there is one at a time. */
+const plugs = new WeakMap<MachineState, PlugState>();
+/** What was submitted since blk_start_plug(); the end of a `using` block is blk_finish_plug(). */
+export type Plug = Disposable;
+/**
+ * From here on bios are collected, and those whose sectors follow each other go to the disk as one request.  Models
+ * blk_start_plug().  The caller owns the plug: blk_finish_plug(), or the end of a `using` block.  Whoever waits sends what
+ * was collected before.  Inside another plug it does nothing.
+ *
+ * @param current - may sleep
+ * @example
+ * using plug = blk_start_plug(current);
+ * const bio = bio_alloc(disk, 1, "REQ_OP_WRITE");
+ * bio_set_end_io(bio, (ended) => bio_put(ended));
+ * submit_bio(bio); // the disk gets it at the end of the block
+ */
+export function blk_start_plug(current: ProcessContext): Plug {
+  const plug = new PlugState(might_sleep(current, "blk_start_plug()"));
+  if (!plugs.has(plug.machine)) plugs.set(plug.machine, plug);
+  return plug;
+}
+/** Sends what was collected to the disks.  Models blk_finish_plug(). */
+export function blk_finish_plug(plug: Plug): void {
+  if (!(plug instanceof PlugState)) throw_misuse("not-a-handle", "blk_finish_plug()", "no plug");
+  plug[Symbol.dispose]();
+}
+
+// --- submitting -------------------------------------------------------------------------------------------
+/** What is refused at once ends in the call that submits it, where nothing may sleep either. */
+function end_at_once(bio: BioState, error: BlkError): void {
+  bio.error ??= error;
+  run_softirq(bio.machine, (softirq) => {
+    bio_endio(bio, softirq);
   });
+}
+/** The disk takes memory at aligned addresses, but for what lies inside one page.  Models the check of bio_split_io_at(). */
+function is_misaligned({ vecs, bdev, machine, skip, size }: BioState): boolean {
+  const { dma_alignment } = bdev.limits;
+  // Almost always all of it is aligned, wherever it is cut.
+  const odd = (bytes: number): boolean => bytes % dma_alignment !== 0;
+  if (!odd(skip) && !odd(size) && !vecs.some((vec) => odd(vec.offset) || odd(vec.len)))
+    return false;
+  let [runs, bad, crosses] = [0, 0, false];
+  for_each_run(vecs, machine.base, skip, size, (_pfn, offset, len) => {
+    runs++;
+    if (offset % dma_alignment !== 0 || len % dma_alignment !== 0) bad++;
+    crosses ||= offset + len > PAGE_SIZE;
+  });
+  return bad > 0 && (runs > 1 || crosses);
+}
+/** Why the disk takes nothing of the bio, or null.  Models bio_check_eod() and the checks of its neighbours. */
+function refusal(bio: BioState): BlkError | null {
+  const { bdev, sector, size } = bio;
+  const { logical_block_size, dma_alignment } = bdev.limits;
+  const start = sector * SECTOR_SIZE;
+  const where = `${size} bytes at ${start}`;
+  if (size > 0 && start + size > bdev.size) {
+    return ERR_PTR("EIO", `${where} are beyond the end of ${bdev.name}`);
+  }
+  if (start % logical_block_size !== 0 || size % logical_block_size !== 0) {
+    const blocks = `blocks of ${logical_block_size} bytes`;
+    return ERR_PTR("EIO", `${where} are no ${blocks} of ${bdev.name}`);
+  }
+  if (!is_misaligned(bio)) return null;
+  const alignment = `${dma_alignment} bytes, as ${bdev.name} wants it`;
+  return ERR_PTR("EINVAL", `the memory is not aligned to ${alignment}`);
+}
+/** One bio that the disk can take whole. */
+function issue(bio: BioState): void {
+  const { machine } = bio;
+  const plug = machine.in_softirq > 0 ? undefined : plugs.get(machine);
+  if (plug) plug.add(bio);
+  else blk_mq_start_request(new Request(bio));
+}
+function submit(bio: BioState): void {
+  const { origin } = bio;
+  bio.hand_over("submit_bio", "submitted");
+  if (bio.is_clone) origin.clones_in_flight++;
+  const error = refusal(bio);
+  if (error) {
+    end_at_once(bio, error);
+    return;
+  }
+  for (let front = sectors_to_split(bio); front > 0; front = sectors_to_split(bio)) {
+    const part = split_front(bio, front);
+    chain(part, bio);
+    part.hand_over("submit_bio", "submitted");
+    origin.clones_in_flight++;
+    issue(part);
+  }
+  issue(bio);
+}
+/** A clone whose original was released has no pages any more. */
+function to_submit(bio: HeldBio, called: string): BioState {
+  const state = bio_state(bio, called);
+  state.assert_phase(called, "fresh");
+  const { origin } = state;
+  if (state.is_clone && (origin.emptied || origin.phase === "gone")) {
+    const facts = [`pages     of a ${origin.describe()}`, ...origin.facts()];
+    throw_misuse("use-after-release", called, state.describe(), facts);
+  }
+  return state;
 }
 /**
  * Hands a bio to its device, which transfers and ends it in softirq context: run_softirqs().  Models submit_bio().  The
  * bio is spent; what it carries is its end_io's to release.
  */
 export const submit_bio: Narrows<HeldBio, { is: SpentBio<By<"submit_bio">> }> = (bio) => {
-  const state = bio_state(bio, "submit_bio()");
-  state.assert_phase("submit_bio()", "fresh");
+  const state = to_submit(bio, "submit_bio()");
   state.given_away = true;
-  submit(state, ({ end_io }, softirq) => end_io?.(to_ended_bio<never>(state), softirq));
+  submit(state);
 };
 /**
  * Hands a bio to its device and waits.  Models submit_bio_wait().  The bio is the caller's again, its pages still pinned:
@@ -58,10 +157,16 @@ export const submit_bio: Narrows<HeldBio, { is: SpentBio<By<"submit_bio">> }> = 
 export function submit_bio_wait(bio: HeldBio, current: ProcessContext): BlkError | null {
   const called = "submit_bio_wait()";
   const machine = might_sleep(current, called);
-  const state = bio_state(bio, called);
+  const state = to_submit(bio, called);
   state.assert_machine(machine, called);
-  state.assert_phase(called, "fresh");
-  submit(state, () => undefined);
-  run_softirqs_of(state.machine);
+  if (state.parent) throw_misuse("bio-reused", called, `${state.describe()}, chained`);
+  state.waited_for = true;
+  submit(state);
+  plugs.get(machine)?.flush();
+  wait_for_completion(machine, () => state.phase !== "submitted", called, state);
   return state.error;
+}
+/** Sends what the running task collected, since it is going to sleep. */
+export function blk_flush_plug(machine: MachineState): void {
+  plugs.get(machine)?.flush();
 }

@@ -7,9 +7,13 @@ import type { Pfn, UserAddr } from "./addr.js";
 import type {
   BlockDevice,
   EndedBio,
+  FlakeyDisk,
   Holds,
+  OwnedAnyBio,
+  OwnedBorrowingBio,
   OwnedPinnedBio,
   OwnedPlainBio,
+  OwnPages,
   Segment,
 } from "./bio.js";
 import type { LentBvec, OwnedBvec, OwnedBvecList } from "./bvec.js";
@@ -23,6 +27,15 @@ import type {
   Task,
 } from "./context.js";
 import type { GupFlag, GupFlagBits, GupFlags, IllegalTogether } from "./gup_flags.js";
+import type {
+  Extracted,
+  ExtractedPages,
+  IovIter,
+  IterKind,
+  OwnedIterPages,
+  OwnedPipe,
+  OwnedVmArea,
+} from "./iov_iter.js";
 import type {
   BorrowedFolio,
   BorrowedPage,
@@ -71,15 +84,24 @@ export const to_bvec_list = <D extends Dir, T extends Term>(list: object): Owned
   list as unknown as OwnedBvecList<D, T>;
 
 export const to_bdev = (bdev: Disposable): BlockDevice => bdev as unknown as BlockDevice;
-export const to_plain_bio = (bio: object): OwnedPlainBio => bio as unknown as OwnedPlainBio;
+export const to_flakey = (bdev: Disposable): FlakeyDisk => bdev as unknown as FlakeyDisk;
+export const to_plain_bio = <D extends Dir>(bio: object): OwnedPlainBio<D> =>
+  bio as unknown as OwnedPlainBio<D>;
+export const to_any_bio = <D extends Dir>(bio: object): OwnedAnyBio<D> =>
+  bio as unknown as OwnedAnyBio<D>;
 export const to_pinned_bio = <D extends Dir>(bio: object): OwnedPinnedBio<D> =>
   bio as unknown as OwnedPinnedBio<D>;
 /**
  * A pinned bio owns what it carries: without a serial number, which stands above bit 31, the handle can be used, not
  * released.  The pages of a plain bio are still whoever's they were.
  */
-export const segment_page = <H extends Holds>(handle: number, lent: boolean): Segment<H>["page"] =>
-  (lent ? handle | 0 : handle) as unknown as Segment<H>["page"];
+export const segment_page = <H extends OwnPages>(
+  handle: number,
+  lent: boolean,
+): Segment<H>["page"] => (lent ? handle | 0 : handle) as unknown as Segment<H>["page"];
+/** It uses pages that somebody else keeps. */
+export const to_borrowing_bio = <D extends Dir>(bio: object): OwnedBorrowingBio<D> =>
+  bio as unknown as OwnedBorrowingBio<D>;
 /** The device gave it back: end_io owns it now. */
 export const to_ended_bio = <H extends Holds>(bio: object): EndedBio<H> =>
   bio as unknown as EndedBio<H>;
@@ -103,3 +125,17 @@ export const raw_flags = (flags: GupFlags | GupFlagBits | IllegalTogether<string
 export const to_flags = <F extends GupFlag, T extends Term>(bits: number): GupFlags<F, T> =>
   bits as unknown as GupFlags<F, T>;
 export const to_flag_bits = (bits: number): GupFlagBits => bits as unknown as GupFlagBits;
+
+/** The iterator is of this direction and kind. */
+export const to_iov_iter = <D extends Dir, K extends IterKind>(iter: object): IovIter<D, K> =>
+  iter as unknown as IovIter<D, K>;
+/** What the iterator of kind K gives: pins for 'user', lent pages for 'kernel'; the caller looked which. */
+export const to_extracted_pages = <D extends Dir, K extends IterKind>(
+  pages: object,
+): ExtractedPages<D, K> => pages as unknown as ExtractedPages<D, K>;
+export const to_extracted = <D extends Dir, K extends IterKind>(bvecs: object): Extracted<D, K> =>
+  bvecs as unknown as Extracted<D, K>;
+/** The caller has just taken what these own. */
+export const to_iter_pages = (pages: object): OwnedIterPages => pages as unknown as OwnedIterPages;
+export const to_vm_area = (area: object): OwnedVmArea => area as unknown as OwnedVmArea;
+export const to_pipe = (pipe: object): OwnedPipe => pipe as unknown as OwnedPipe;

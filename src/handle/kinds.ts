@@ -19,6 +19,12 @@ export const KINDS = {
   },
   mmap_lock: { is: "held mmap_lock, mmap_read_unlock() ends it", release: "mmap_read_unlock()" },
   bio: { is: "bio, submit_bio() hands it to the device", release: "submit_bio() or bio_put()" },
+  iter_pages: {
+    is: "references an iterator gave, iov_iter_put_pages() releases them",
+    release: "iov_iter_put_pages()",
+  },
+  vm_area: { is: "kernel memory, vfree() releases it", release: "vfree()" },
+  pipe: { is: "pipe, free_pipe_info() releases it", release: "free_pipe_info()" },
 } as const;
 export type Kind = keyof typeof KINDS;
 export type Is<K extends Kind> = (typeof KINDS)[K]["is"];
@@ -40,11 +46,16 @@ export const ENDS = {
   put_user_bvec_dirty_lock: "released by put_user_bvec_dirty_lock()",
   bio_add_user_page: "moved into bio by bio_add_user_page()",
   bio_add_user_bvec: "moved into bio by bio_add_user_bvec()",
+  bio_try_add_user_page: "moved into bio by bio_try_add_user_page()",
+  bio_try_add_user_bvec: "moved into bio by bio_try_add_user_bvec()",
   bio_release_pages: "released by bio_release_pages()",
   bio_check_pages_dirty: "taken by bio_check_pages_dirty()",
   bio_put: "released by bio_put()",
   submit_bio: "submitted by submit_bio()",
   mmap_read_unlock: "released by mmap_read_unlock()",
+  iov_iter_put_pages: "released by iov_iter_put_pages()",
+  vfree: "released by vfree()",
+  free_pipe_info: "released by free_pipe_info()",
   __free: "moved into a scope by __free()",
 } as const;
 export type EndedBy = keyof typeof ENDS;
@@ -131,6 +142,24 @@ export const MISUSE = {
     instead: "start another bio",
     otherwise: "two owners complete and release it",
     seen_by: ["types", "always"],
+  },
+  "bio-full": {
+    sentence: "a segment was added to a bio that has no room for it",
+    instead: "bio_add_page(), and look at the answer: 0 means submit it and start another",
+    otherwise: "the segment is written behind the end of the bio: memory of somebody else",
+    seen_by: ["always"],
+  },
+  "clone-in-flight": {
+    sentence: "the pages of a bio were released while a device still uses them through a clone",
+    instead: "bio_chain(clone, bio): the bio ends after its clones",
+    otherwise: "the device reads or writes pages that belong to somebody else by then",
+    seen_by: ["always"],
+  },
+  "hung-task": {
+    sentence: "a task waits for a completion that nobody is going to deliver",
+    instead: "submit the bios that were chained to this one",
+    otherwise: "the task sleeps forever, and its pages stay pinned",
+    seen_by: ["always"],
   },
   "wrong-owner": {
     sentence: "pages were unpinned by another owner than the one that pinned them",

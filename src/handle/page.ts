@@ -78,9 +78,16 @@ export type HeldUserPages = HeldArray<readonly HeldUserPage[]>;
 export type HeldDestPages = HeldArray<readonly HeldDestPage[]>;
 /** What a check of the direction makes of an array: it ends by itself only if it did before. */
 export type OwnedDestPages = Owned<Array<OwnedUserPage<"dest">>>;
-export type SpentUserPagesRef<By> = SpentRef<Array<SpentUserPageRef<By>> & Disposable, By>;
+/** One shape for the arrays of pin_user_pages() and of iov_iter_extract_pages(), which know where their bytes lie. */
+interface spent_pages extends Disposable {
+  /** @deprecated released */
+  readonly offset: number;
+  /** @deprecated released */
+  readonly bytes: number;
+}
+export type SpentUserPagesRef<By> = SpentRef<Array<SpentUserPageRef<By>> & spent_pages, By>;
 export type SpentUserPages<By> =
-  | SpentOwned<Array<SpentUserPage<By>> & Disposable, By>
+  | SpentOwned<Array<SpentUserPage<By>> & spent_pages, By>
   | SpentUserPagesRef<By>;
 /**
  * Fewer pages than asked for.  Not an array: nobody can take it for the whole range.

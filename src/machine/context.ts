@@ -77,6 +77,8 @@ interface Queues {
   readonly softirq: SoftirqContext;
   readonly irqs: Array<(softirq: SoftirqContext) => void>;
   readonly works: Array<(kworker: ProcessContext) => void>;
+  /** Devices that hold completions back: each lets one go and says so, or has none. */
+  readonly holders: Set<() => boolean>;
 }
 const queues = new WeakMap<MachineState, Queues>();
 function queues_of(machine: MachineState): Queues {
@@ -87,6 +89,7 @@ function queues_of(machine: MachineState): Queues {
       softirq: to_softirq(new SoftirqRun(machine)),
       irqs: [],
       works: [],
+      holders: new Set(),
     };
     queues.set(machine, found);
   }
@@ -98,6 +101,53 @@ export function raise_softirq(
   handler: (softirq: SoftirqContext) => void,
 ): void {
   queues_of(machine).irqs.push(handler);
+}
+/** Runs a handler in softirq context now; after the others if one is running. */
+export function run_softirq(
+  machine: MachineState,
+  handler: (softirq: SoftirqContext) => void,
+): void {
+  const { irqs, softirq } = queues_of(machine);
+  if (machine.in_softirq > 0) {
+    irqs.push(handler);
+    return;
+  }
+  machine.in_softirq++;
+  try {
+    handler(softirq);
+  } finally {
+    machine.in_softirq--;
+  }
+}
+/** A device that may hold completions back until somebody waits. */
+export function add_holder(machine: MachineState, let_one_go: () => boolean): void {
+  queues_of(machine).holders.add(let_one_go);
+}
+/**
+ * Sleeps until `done`: completions run, devices that hold some back let them go, one by one, and kworkers run when nothing
+ * else is left to happen.  Models wait_for_completion_io().
+ *
+ * @param waited_for - what a report says of it
+ */
+export function wait_for_completion(
+  machine: MachineState,
+  done: () => boolean,
+  called: string,
+  waited_for?: { describe(): string; facts(): string[] },
+): void {
+  const { holders, works, kworker } = queues_of(machine);
+  run_softirqs_of(machine);
+  while (!done()) {
+    let went = false;
+    for (const let_one_go of holders) if ((went = let_one_go())) break;
+    const work = went ? undefined : works.shift();
+    if (!went && !work) {
+      const what = waited_for?.describe() ?? "nothing is in flight";
+      throw_misuse("hung-task", called, what, waited_for?.facts());
+    }
+    work?.(kworker);
+    run_softirqs_of(machine);
+  }
 }
 /**
  * Lets the devices complete what was submitted (ours): handlers run in softirq context, in the order of completion,

@@ -13,8 +13,14 @@ export const MAX_PAGE_ORDER = 10;
 export const TASK_SIZE: number = 2 ** 47 - PAGE_SIZE;
 /** what one pin adds to the reference count of a page of order 0 */
 export const GUP_PIN_COUNTING_BIAS = 1024;
+/** bytes of one read or write: the largest int, rounded down to pages */
+export const MAX_RW_COUNT = 0x7ffff000;
+/** pages of a pipe, unless asked for otherwise */
+export const PIPE_DEF_BUFFERS = 16;
 /** segments of one bio */
 export const BIO_MAX_VECS = 256;
+/** bytes of one bio: bi_size has 32 bits */
+export const MAX_BIO_BYTES: number = 2 ** 32 - 1;
 /** bytes of one sector */
 export const SECTOR_SIZE = 512;
 

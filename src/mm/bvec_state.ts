@@ -116,6 +116,8 @@ export class UserBvec extends Extents {
   }
 }
 
+/** Without an object for each; false to stop before this one. */
+export type TakeExtent = (handle: number, offset: number, len: number) => boolean;
 /** A queue of extents; three numbers each: page, offset, length. */
 export class UserBvecList extends Extents {
   readonly #extents: number[];
@@ -142,7 +144,7 @@ export class UserBvecList extends Extents {
     const moved = ["ended     moved out of its list"];
     throw_misuse("use-after-release", called, `extent at pfn ${pfn_of(lent.handle)}`, moved);
   }
-  /** Moves the front out: the caller owns its reference now. */
+  /** Moves the front out, if there is one: the caller owns its reference then. */
   shift(): UserBvec | null {
     const bvec = this.#at(this.#first, null);
     if (bvec) {
@@ -150,6 +152,33 @@ export class UserBvecList extends Extents {
       this.#count -= bvec.len;
     }
     return bvec;
+  }
+  /** Moves extents out of the front as long as `take` takes them: their references are the taker's then. */
+  move_out(take: TakeExtent): void {
+    const e = this.#extents;
+    for (; this.#first < e.length; this.#first += 3) {
+      const len = e[this.#first + 2]!;
+      if (!take(e[this.#first]!, e[this.#first + 1]!, len)) return;
+      this.#count -= len;
+    }
+  }
+  /** Puts back to the front what was moved out, or a part of it: the reference is the list's again. */
+  unshift({ handle, offset, len }: UserBvec): void {
+    this.#first -= 3;
+    this.#extents.splice(this.#first, 3, handle, offset, len);
+    this.#count += len;
+  }
+  /** What is left, in a list of its own. */
+  take(): UserBvecList {
+    const left = new UserBvecList(
+      this.machine,
+      this.dir,
+      this.#extents.slice(this.#first),
+      this.#count,
+    );
+    this.#first = this.#extents.length;
+    this.#count = 0;
+    return left;
   }
   #at(index: number, owner: UserBvecList | null): UserBvec | null {
     const e = this.#extents;
@@ -169,6 +198,11 @@ export class UserBvecList extends Extents {
     machine.nr_user_bvec_released += this.nr_segs;
     this.#first = e.length;
     this.#count = 0;
+  }
+  /** Looks at one extent after the other as long as `look` wants more. */
+  look(look: TakeExtent): void {
+    const e = this.#extents;
+    for (let i = this.#first; i < e.length; i += 3) if (!look(e[i]!, e[i + 1]!, e[i + 2]!)) return;
   }
   set_dirty(): void {
     const e = this.#extents;

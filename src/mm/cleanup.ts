@@ -4,19 +4,27 @@
  * linux/cleanup.h.
  */
 
+import type { HeldArray } from "../handle/affine.js";
+import type { BvecListPinnedFor, OwnedBvecList } from "../handle/bvec.js";
 import { IS_ERR, type AnyErrno, type Errno } from "../handle/errno.js";
 import type {
   BorrowedFolio,
   BorrowedPage,
+  Dir,
   Folio,
   HeldFolio,
   HeldPage,
   HeldUserPage,
   LentUserPage,
   OwnedUserPage,
+  OwnedUserPages,
   Page,
+  Term,
+  user_pages,
 } from "../handle/page.js";
 import { is_of_running_machine, throw_misuse } from "../machine/machine.js";
+import { UserBvecList } from "./bvec_state.js";
+import { UserPages } from "./user_pages.js";
 
 /** What a scope shows of the handle it owns: usable, not releasable. */
 export type LentOf<H> =
@@ -83,16 +91,34 @@ export function __free<P extends HeldPage | HeldUserPage | HeldFolio, H extends 
   return scope as Scope<Exclude<H, Errno>>;
 }
 /**
- * Moves the handle out of its scope: the caller owns it.  Models no_free_ptr().
+ * Moves the handle out of its scope: the caller owns it.  Of a list or an array of pins, which are scopes themselves, what is
+ * left moves into a new one; the old one is empty then, and the end of its block releases nothing.  Models no_free_ptr().
  *
  * @example
  * using scope = __free(put_page, alloc_page(current));
  * if (IS_ERR(scope)) return scope;
  * const page = no_free_ptr(scope); // the end of the block releases nothing now
  * put_page(page);
+ * using bvecs = get_user_bvec(current, buf, 8192, ITER_SOURCE);
+ * if (IS_ERR(bvecs)) return bvecs;
+ * const registered = no_free_ptr(bvecs); // after the last thing that can fail
+ * console.log(bvecs.count, registered.count); // -> 0 8192
+ * put_user_bvec(registered);
  */
-export function no_free_ptr<H>(scope: Scope<H>): H {
-  const owner: unknown = scope;
+export function no_free_ptr<H>(scope: Scope<H>): H;
+export function no_free_ptr<D extends Dir, T extends Term>(
+  bvecs: BvecListPinnedFor<D, T>,
+): OwnedBvecList<D, T>;
+export function no_free_ptr<D extends Dir, T extends Term>(
+  pages: HeldArray<user_pages<D, T>>,
+): OwnedUserPages<D, T>;
+export function no_free_ptr(owner: object): unknown {
+  if (owner instanceof UserBvecList) {
+    owner.assert_held("no_free_ptr()");
+    return owner.take();
+  }
+  if (owner instanceof UserPages) return owner.take();
   if (!(owner instanceof ScopeOf)) throw_misuse("not-a-handle", "no_free_ptr()", "no scope");
-  return scope.take();
+  const taken: unknown = owner.take();
+  return taken;
 }

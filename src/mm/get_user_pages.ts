@@ -26,7 +26,8 @@ import { is_array } from "./unpin.js";
 
 const EINVAL = -22;
 
-function get_pages(
+/** All calls of the family. */
+export function get_pages(
   caller: GupCaller,
   start: number,
   nr: number,

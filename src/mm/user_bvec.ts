@@ -24,7 +24,7 @@ import type { Dir, Term } from "../handle/page.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { assert_may_sleep, context_state, machine_of, might_sleep } from "../machine/context.js";
 import { PAGE_SIZE } from "../machine/limits.js";
-import { throw_misuse } from "../machine/machine.js";
+import { throw_misuse, type MachineState } from "../machine/machine.js";
 import {
   acquired_extent,
   bvec_list_state,
@@ -71,6 +71,16 @@ function acquire<D extends Dir, T extends Term>(
     for (let i = 0; i < extents.length; i += 3) pin_sub(pfn_of(extents[i]!), 1);
     return gup_error(failed, addr);
   }
+  return to_bvec_list(owned_extents(machine, dir, extents, len, by));
+}
+/** The list that owns extents which were just pinned: three numbers each, `len` bytes in all. */
+export function owned_extents(
+  machine: MachineState,
+  dir: Dir,
+  extents: number[],
+  len: number,
+  by: string,
+): UserBvecList {
   machine.nr_user_bvec_acquired += extents.length / 3;
   const { probe } = machine;
   if (probe) {
@@ -80,7 +90,7 @@ function acquire<D extends Dir, T extends Term>(
       extents[i] = probe.acquired("bvec", extents[i]!, by, site, facts);
     }
   }
-  return to_bvec_list(new UserBvecList(machine, dir, extents, len));
+  return new UserBvecList(machine, dir, extents, len);
 }
 /**
  * Pins a user range: one reference for each physically contiguous run inside one folio, however many pages it spans.

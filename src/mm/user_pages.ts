@@ -31,6 +31,9 @@ export class UserPages extends Array<OwnedUserPage> {
   #ended: EndedBy | null = null;
   /** of vaddr_pin_pages() */
   owner: PinOwner | null = null;
+  /** of iov_iter_extract_pages(): where its bytes begin in the first page, and how many there are */
+  offset = 0;
+  bytes = 0;
   /** The array is released as a whole now; a second time is misuse. */
   end(by: EndedBy): void {
     if (this.#ended !== null) {
@@ -39,6 +42,21 @@ export class UserPages extends Array<OwnedUserPage> {
       ]);
     }
     this.#ended = by;
+  }
+  /** What is left, in an array of its own. */
+  take(): UserPages {
+    if (this.#ended !== null) {
+      throw_misuse("use-after-release", "no_free_ptr()", `array of ${this.length} pinned pages`, [
+        `ended     ${ENDS[this.#ended]}`,
+      ]);
+    }
+    const left = new UserPages();
+    for (const page of this) left.push(page);
+    left.owner = this.owner;
+    left.offset = this.offset;
+    left.bytes = this.bytes;
+    this.length = 0;
+    return left;
   }
   [Symbol.dispose](): void {
     if (this.#ended !== null) return;

@@ -39,7 +39,7 @@ test("a full bio takes no more: what did not fit is still the caller's, for the 
   using page = must(api.__free(api.put_page, api.alloc_page(current)));
   expect([
     api.bio_add_page(plain, page.page, 512, 0),
-    api.bio_add_page(plain, page.page, 512, 512),
+    api.bio_add_page(plain, page.page, 512, 1024), // a gap: no part of the first segment
   ]).toEqual([512, 0]);
 });
 test("kinds do not mix, and a READ takes no pin for reading", () => {

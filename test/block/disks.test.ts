@@ -16,7 +16,7 @@ test("what is no file, is not there or is empty is refused with the errno that s
   using machine = boot_for_test({ mem: 4 << 20 });
   const empty = join(folder, "empty");
   writeFileSync(empty, "");
-  expect(errno_of(api.loop_configure(machine, folder, true))).toBe("EINVAL");
+  expect(errno_of(api.loop_configure(machine, folder, api.LO_FLAGS_READ_ONLY))).toBe("EINVAL");
   expect(errno_of(api.loop_configure(machine, empty))).toBe("EINVAL");
   expect(errno_of(api.loop_configure(machine, join(folder, "nothing")))).toBe("ENOENT");
 });

@@ -11,7 +11,7 @@ const functions = new Map(
 );
 /** In Linux these give an answer about any memory, or use it: a handle that was released is told by its count alone. */
 const USES_WHAT_IS_FREE =
-  /^(memcpy|page_|folio_|is_zero|bio_add|set_page_dirty|unpin_user_page_range|pages_)/;
+  /^(memcpy|page_|folio_|is_zero|(__)?bio_(try_)?add|set_page_dirty|unpin_user_page_range|pages_)/;
 
 function outcome(call: () => unknown): string {
   let got: unknown;

@@ -1,6 +1,10 @@
 /** Each public function with arguments that are right, and which kind each is; kinds know the values that are wrong. */
+import { fileURLToPath } from "node:url";
 import * as api from "user-page";
 import { map_anon, must } from "../fixtures.js";
+import { BIO_ROWS } from "./bad_input_bio.js";
+import { BAD_DIO, DIO_ROWS } from "./bad_input_dio.js";
+import { BAD_IOV_ITER, IOV_ITER_ROWS } from "./bad_input_iov_iter.js";
 
 export interface Bench {
   readonly machine: api.Machine;
@@ -69,8 +73,11 @@ export const BAD: Readonly<Record<string, (b: Bench) => unknown[]>> = {
   call: () => [null, undefined, "text", {}, 5],
   op: () => [null, undefined, "text", "REQ_OP_DISCARD", 0],
   any: () => [],
+  ...BAD_DIO,
+  ...BAD_IOV_ITER,
 };
 
+const THIS_FILE = fileURLToPath(import.meta.url);
 type Row = readonly [args: (b: Bench) => unknown[], ...kinds: string[]];
 const F = api.MAP_PRIVATE | api.MAP_ANONYMOUS;
 const page = (b: Bench): api.Page => must(api.alloc_page(b.current));
@@ -87,13 +94,6 @@ const lock = (b: Bench): unknown => {
 };
 // Locks that rows took; the caller lets them go.
 export const locks: Disposable[] = [];
-const pinned_bio = (b: Bench) => api.bio_alloc_pinned(b.disk, 4, "REQ_OP_READ");
-const plain_bio = (b: Bench) => api.bio_alloc(b.disk, 4, "REQ_OP_READ");
-const full_bio = (b: Bench): unknown => {
-  const bio = pinned_bio(b);
-  api.bio_add_user_bvecs(bio, list(b));
-  return bio;
-};
 const pin_row: Row = [(b) => [b.current, b.buf, 2, "dest"], "task", "addr", "count", "dir"];
 const locked_get: Row = [
   (b) => [lock(b), b.buf, 1, 0, []],
@@ -115,6 +115,9 @@ const dio: Row = [
 ];
 
 export const TABLE: Readonly<Record<string, Row>> = {
+  ...IOV_ITER_ROWS,
+  ...BIO_ROWS,
+  ...DIO_ROWS,
   boot: [() => [{ mem: 1 << 20 }], "any"],
   shutdown: [(b) => [b.machine], "machine"],
   flush_work: [(b) => [b.machine], "machine"],
@@ -256,45 +259,27 @@ export const TABLE: Readonly<Record<string, Row>> = {
     "any",
     "context",
   ],
-  bio_add_page: [(b) => [plain_bio(b), page(b), 8, 0], "object", "handle", "count", "count"],
-  bio_add_user_page: [(b) => [pinned_bio(b), pin(b), 8, 0], "object", "handle", "count", "count"],
-  bio_add_user_bvec: [(b) => [pinned_bio(b), bvec(b)], "object", "object"],
-  bio_add_user_bvecs: [(b) => [pinned_bio(b), list(b)], "object", "object"],
-  bio_alloc: [(b) => [b.disk, 4, "REQ_OP_READ", 0], "object", "count", "op", "count"],
-  bio_alloc_pinned: [(b) => [b.disk, 4, "REQ_OP_READ", 0], "object", "count", "op", "count"],
-  bio_check_pages_dirty: [(b) => [full_bio(b)], "object"],
-  bio_error: [(b) => [full_bio(b)], "object"],
-  bio_for_each_segment_all: [(b) => [full_bio(b)], "object"],
-  bio_is_pinned: [(b) => [full_bio(b)], "object"],
-  bio_put: [(b) => [plain_bio(b)], "object"],
-  bio_release_pages: [(b) => [full_bio(b), true, b.current], "object", "any", "context"],
-  bio_set_end_io: [(b) => [full_bio(b), () => undefined], "object", "call"],
-  bio_set_pages_dirty: [(b) => [full_bio(b), b.current], "object", "context"],
-  submit_bio: [(b) => [plain_bio(b)], "object"],
-  submit_bio_wait: [(b) => [plain_bio(b), b.current], "object", "context"],
   brd_alloc: [(b) => [b.machine, 512], "machine", "count"],
-  loop_configure: [(b) => [b.machine, "/nowhere"], "machine", "any"],
+  loop_configure: [
+    (b) => [b.machine, THIS_FILE, api.LO_FLAGS_READ_ONLY],
+    "machine",
+    "any",
+    "flags",
+  ],
   direct_io: dio,
   direct_io_pages: dio,
-  direct_io_pages_async: [
-    (b) => [b.current, { ki_complete: () => undefined }, b.disk, "REQ_OP_READ", b.buf, 512, 0],
-    "task",
-    "call",
-    "object",
-    "op",
-    "addr",
-    "count",
-    "count",
-  ],
 };
 /** Nothing to count and nothing to refuse: they make, ask or combine values. */
 export const EXEMPT: readonly string[] = [
   "ERR_PTR",
+  "end_io_pair",
   "errno_code",
+  "flakey_seed",
   "format_report",
   "gup_flags",
   "gup_flags_from",
   "IS_ERR",
+  "is_pinned",
   "IS_SHORT",
   "MisuseError",
   "pages_are_dest",

@@ -1,0 +1,207 @@
+/**
+ * Direct I/O on a file: extent by extent of the file, with holes, ends, new blocks and faults.  Models iomap_dio_rw() of
+ * fs/iomap/direct-io.c.
+ */
+
+import { err, ok, type Result } from "neverthrow";
+import { bdev_state } from "../block/bdev.js";
+import { blk_flush_plug, blk_start_plug } from "../block/blk-core.js";
+import type { BlockDevice, Op } from "../handle/bio.js";
+import type { Task } from "../handle/context.js";
+import { ERR_PTR, IS_ERR, PTR_ERR, type BlkError } from "../handle/errno.js";
+import type { IovIter } from "../handle/iov_iter.js";
+import { iov_iter_zero } from "../lib/iov_copy.js";
+import {
+  iov_iter_count,
+  iov_iter_is_dest,
+  iov_iter_is_source,
+  iov_iter_reexpand,
+  iov_iter_revert,
+  iov_iter_truncate,
+} from "../lib/iov_iter.js";
+import { might_sleep, wait_for_completion } from "../machine/context.js";
+import { throw_misuse } from "../machine/machine.js";
+import {
+  Dio,
+  type DioError,
+  type DioOptions,
+  type DioResult,
+  type Kiocb,
+  type Run,
+} from "./dio.js";
+import { dio_read, dio_write } from "./dio_pages.js";
+
+/** Where a run of a file is on its disk.  Models struct iomap. */
+export interface Iomap {
+  /** a HOLE has no place; UNWRITTEN has one, but reads as zeroes until it was written */
+  readonly type: "IOMAP_HOLE" | "IOMAP_MAPPED" | "IOMAP_UNWRITTEN";
+  /** first byte in the file */
+  readonly offset: number;
+  /** bytes */
+  readonly length: number;
+  /** first byte on the disk */
+  readonly addr: number;
+  /** the blocks were allocated for this write: what it leaves of them must be zeroed.  Models IOMAP_F_NEW */
+  readonly is_new?: boolean;
+}
+/** What direct I/O asks a file system.  Models struct iomap_ops, and of the inode what it needs. */
+export interface IomapFile {
+  readonly bdev: BlockDevice;
+  /** bytes; a write beyond it is told to end_io() */
+  readonly i_size: number;
+  /** bytes of a block of the file system: a multiple of the disk's */
+  readonly i_blocksize: number;
+  /** The run that `pos` lies in, at least one byte of it; for a write with a place on the disk. */
+  iomap_begin(pos: number, length: number, op: Op): Iomap | BlkError;
+  /** A write ended: `bytes` from `pos` are on the disk.  Softirq context. */
+  end_io?(pos: number, bytes: number): void;
+}
+/** Nothing yet: ki_complete() will be told. */
+export type Queued = "EIOCBQUEUED";
+
+const is_optional_call = (object: object, name: string): boolean => {
+  const call: unknown = Reflect.get(object, name);
+  return call === undefined || typeof call === "function";
+};
+export function check_iocb(iocb: Kiocb, called: string): void {
+  if (typeof iocb !== "object" || iocb === null || !is_optional_call(iocb, "ki_complete")) {
+    throw new RangeError(`${called}: no kiocb, or its ki_complete is no function`);
+  }
+}
+function check_file(file: IomapFile, called: string): void {
+  const block = bdev_state(file?.bdev, called).limits.logical_block_size;
+  const { i_size, i_blocksize } = file;
+  const is_size = Number.isSafeInteger(i_size) && i_size >= 0;
+  if (!is_size || !Number.isSafeInteger(i_blocksize / block) || i_blocksize <= 0) {
+    throw new RangeError(`${called}: a file of ${i_size} bytes in blocks of ${i_blocksize}`);
+  }
+  if (typeof file.iomap_begin !== "function" || !is_optional_call(file, "end_io")) {
+    throw new RangeError(`${called}: iomap_begin or end_io is no function`);
+  }
+}
+/** What is wrong before anything is pinned. */
+export function refuse_alignment(bdev: BlockDevice, iter: IovIter, pos: number): BlkError | null {
+  const block = bdev_state(bdev, "direct I/O").limits.logical_block_size;
+  if (!Number.isSafeInteger(pos) || pos < 0 || pos % block !== 0) {
+    return ERR_PTR("EINVAL", `position ${pos} is not the beginning of a block of ${block} bytes`);
+  }
+  const count = iov_iter_count(iter);
+  return count % block === 0
+    ? null
+    : ERR_PTR("EINVAL", `${count} bytes are not a number of blocks of ${block}`);
+}
+/** The run from `pos` on, as far as the iterator goes. */
+function run_of(map: Iomap, file: IomapFile, pos: number, count: number): Run {
+  const is_new = map.is_new === true || map.type === "IOMAP_UNWRITTEN";
+  return {
+    position: map.addr + pos - map.offset,
+    len: Math.min(map.offset + map.length - pos, count),
+    new_block: is_new ? file.i_blocksize : 0,
+    into_block: pos % file.i_blocksize,
+  };
+}
+/** One run; the bytes that were submitted or done. */
+function transfer(dio: Dio, iter: IovIter, map: Iomap, run: Run): number {
+  if (iov_iter_is_dest(iter)) {
+    if (map.type === "IOMAP_MAPPED") return dio_read(dio, iter, run);
+    const zeroed = iov_iter_zero(run.len, iter, dio.current);
+    if (zeroed.isErr()) dio.fault(zeroed.error);
+    else dio.done(zeroed.value); // at a fault the next step fails
+    return zeroed.unwrapOr(0);
+  }
+  if (map.type === "IOMAP_HOLE" || !iov_iter_is_source(iter)) {
+    dio.fail(ERR_PTR("EIO", `the file system gave no place for ${run.len} bytes`));
+    return 0;
+  }
+  return dio_write(dio, iter, run);
+}
+function check_map(map: Iomap, pos: number, bdev: BlockDevice, op: Op): BlkError | null {
+  const block = bdev_state(bdev, "iomap_dio_rw()").limits.logical_block_size;
+  const covers = map.offset <= pos && map.offset + map.length > pos;
+  const whole = (map.offset + map.length) % block === 0;
+  // What is only filled with zeroes may go on after a fault inside a block, and be refused there.
+  const no_disk = op === "REQ_OP_READ" ? map.type !== "IOMAP_MAPPED" : map.type === "IOMAP_HOLE";
+  const placed = no_disk || (whole && (map.addr + pos - map.offset) % block === 0);
+  return covers && placed
+    ? null
+    : ERR_PTR("EIO", `the file system's run at ${map.offset} is not where ${pos} is, or no block`);
+}
+/** All runs, until the iterator is empty, the file ends or something failed. */
+function submit_all(dio: Dio, iter: IovIter, file: IomapFile, ki_pos: number, op: Op): void {
+  const { i_size } = file;
+  for (let pos = ki_pos; iter.count > 0 && !dio.over;) {
+    if (op === "REQ_OP_READ" && pos >= i_size) return;
+    const map = file.iomap_begin(pos, iter.count, op);
+    const wrong = IS_ERR(map) ? map : check_map(map ?? {}, pos, file.bdev, op);
+    if (wrong || IS_ERR(map)) {
+      dio.fail(wrong!);
+      return;
+    }
+    const run = run_of(map, file, pos, iter.count);
+    const behind = iter.count - run.len;
+    iov_iter_truncate(iter, run.len);
+    pos += transfer(dio, iter, map, run);
+    iov_iter_reexpand(iter, iter.count + behind);
+    // The rest of the last block is no part of the file.
+    if (op === "REQ_OP_READ" && pos > i_size) iov_iter_revert(iter, pos - i_size);
+  }
+}
+/**
+ * Transfers between memory and a file, past the page cache: a 'dest' iterator reads the file, a 'source' one writes it, from
+ * iocb.ki_pos on.  Models iomap_dio_rw().  Nothing stays pinned after the end; the iterator advances by what was submitted.
+ *
+ * @param iter - over any memory; its count a multiple of the disk's block
+ * @param options - how the pages are held, and in which order they are released
+ * @returns the bytes transferred, fewer where a read meets the end of the file; "EIOCBQUEUED" when iocb.ki_complete() is going to
+ *   be told.  EINVAL for a position, a length or memory that is not aligned; EFAULT where memory cannot be accessed, though what
+ *   lies before was transferred (with one reference for each extent nothing of that run was); ENOMEM, EIO, ENOSPC
+ * @example
+ * const file: IomapFile = {
+ *   bdev: disk,
+ *   i_size: 8192,
+ *   i_blocksize: 4096,
+ *   iomap_begin: () => ({ type: "IOMAP_MAPPED", offset: 0, length: 8192, addr: 65536 }),
+ * };
+ * const iter = iov_iter_ubuf(ITER_SOURCE, buf, 8192);
+ * console.log(iomap_dio_rw(current, { ki_pos: 0 }, iter, file).unwrapOr(0)); // -> 8192
+ */
+export function iomap_dio_rw(
+  current: Task,
+  iocb: Kiocb,
+  iter: IovIter,
+  file: IomapFile,
+  options: DioOptions = {},
+): Result<number | Queued, DioError> {
+  const called = "iomap_dio_rw()";
+  const machine = might_sleep(current, called);
+  check_iocb(iocb, called);
+  check_file(file, called);
+  if (bdev_state(file.bdev, called).machine !== machine) {
+    throw_misuse("not-a-handle", called, "a task and a disk of two machines");
+  }
+  const { ki_pos } = iocb;
+  const may_queue = iocb.ki_complete !== undefined;
+  const refused = refuse_alignment(file.bdev, iter, ki_pos);
+  if (refused) return PTR_ERR(refused);
+  const op = iov_iter_is_dest(iter) ? "REQ_OP_READ" : "REQ_OP_WRITE";
+  const { i_size } = file;
+  let ended: DioResult | null = null;
+  let queued = false;
+  const dio = new Dio(current, file.bdev, options, (result) => {
+    ended =
+      op === "REQ_OP_READ" ? result.map((n) => Math.min(n, Math.max(0, i_size - ki_pos))) : result;
+    if (op === "REQ_OP_WRITE" && result.isOk()) file.end_io?.(ki_pos, result.value);
+    if (queued) iocb.ki_complete?.(ended);
+  });
+  if (op === "REQ_OP_WRITE" || ki_pos < i_size) {
+    using plug = blk_start_plug(current);
+    submit_all(dio, iter, file, ki_pos, op);
+    void plug;
+  }
+  queued = may_queue && dio.in_flight;
+  dio.put();
+  if (queued) return ok("EIOCBQUEUED");
+  blk_flush_plug(machine);
+  wait_for_completion(machine, () => ended !== null, called);
+  return ended ?? err(ERR_PTR("EIO", "the transfer did not end"));
+}
