@@ -1,0 +1,11 @@
+/**
+ * The corpus: bugs that were made in Linux and its drivers with page references and pins, each with what stops it here,
+ * and correct shapes that look like bugs.  A test compares every line with what compilers and machine really do.
+ */
+import { BUGS_1 } from "./table/b01-b29.js";
+import { BUGS_2 } from "./table/b31-b95.js";
+import type { Bug } from "./table/types.js";
+
+export const BUGS: readonly Bug[] = [...BUGS_1, ...BUGS_2];
+export { SHAPES } from "./table/shapes.js";
+export type * from "./table/types.js";
