@@ -1,5 +1,6 @@
 /** Which variants are compared, and what each ratio must be. */
 import { join } from "node:path";
+import { direct } from "./direct_io.js";
 import { compare, ratio, type Effort, type Ratio, type Variant } from "./driver.js";
 import { at_least, at_most, type Goal, type Row } from "./table.js";
 import { type_cost, type Shape } from "./type_cost.js";
@@ -205,6 +206,7 @@ export const SECTIONS: Readonly<Record<string, (bench: Bench) => Row[] | Promise
   references,
   batches,
   extents,
+  direct,
   debug,
   machines,
   types,

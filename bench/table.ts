@@ -11,6 +11,8 @@ export interface Row {
   readonly ratio: Ratio;
   /** null: for information */
   readonly goal: Goal | null;
+  /** printed behind the others */
+  readonly note?: string;
 }
 export const at_most = (value: number): Goal => ({ bound: "at most", value });
 export const at_least = (value: number): Goal => ({ bound: "at least", value });
@@ -22,7 +24,7 @@ export function is_met({ ratio, goal }: Row): boolean | null {
 function digits(x: number): string {
   return x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2);
 }
-function cells(row: Row): [what: string, ratio: string, goal: string, met: string] {
+function cells(row: Row): [what: string, ratio: string, goal: string, met: string, note: string] {
   const { median, q1, q3 } = row.ratio;
   const met = is_met(row);
   return [
@@ -30,10 +32,11 @@ function cells(row: Row): [what: string, ratio: string, goal: string, met: strin
     `${digits(median)} (${digits(q1)} to ${digits(q3)})`,
     row.goal === null ? "" : `${row.goal.bound} ${row.goal.value}`,
     met === null ? "" : met ? "met" : "missed",
+    row.note ?? "",
   ];
 }
 export function print_table(rows: readonly Row[]): string {
-  const header = ["what", "ratio (quartiles)", "goal", ""];
+  const header = ["what", "ratio (quartiles)", "goal", "", ""];
   const table = rows.map(cells);
   const width = header.map((name, i) =>
     Math.max(name.length, ...table.map((row) => row[i]!.length)),

@@ -11,6 +11,8 @@ async function setup_of(name: string | undefined): Promise<Setup> {
       return (await import("./workloads/batch.js")).batch;
     case "extents":
       return (await import("./workloads/extents.js")).extents;
+    case "direct":
+      return (await import("./workloads/direct.js")).direct;
     case "single":
       return (await import("./workloads/single.js")).single;
     case "machines":
