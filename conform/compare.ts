@@ -21,6 +21,8 @@ function spell(answer: Answer, spelling: Reading["spelling"]): string {
       return failed ? `-1 ${answer}` : String(answer);
     case "node":
       return String(answer);
+    case "node promise":
+      return failed ? answer : "[object Object]"; // { bytesRead, buffer }, spelled as the recorder did
     case "exit status":
       return failed ? "1" : "0";
     case "pending":

@@ -3,7 +3,6 @@ import {
   boot,
   brd_alloc,
   create_task,
-  direct_io_pages_async,
   exit_task,
   flush_work,
   IS_ERR,
@@ -23,12 +22,12 @@ import {
   type Task,
   type UserAddr,
 } from "user-page";
-import { file_direct_io, transfer, type Outcome } from "./drivers/file.js";
+import { direct_io, type Outcome, type UserPart } from "./drivers/file.js";
 import { fuse_send, type Held } from "./drivers/fuse.js";
-import { BufferTable, PinnedRegion, type UserPart } from "./drivers/io_uring.js";
+import { BufferTable, PinnedRegion } from "./drivers/io_uring.js";
 import { process_vm_rw } from "./drivers/process_vm.js";
 import { build_buffer, bytes_of, length_of, SetupError, touch_again } from "./memory.js";
-import type { Answer, Call, Iov, Scenario, Target } from "./scenario.js";
+import type { Answer, Call, Iov, Scenario } from "./scenario.js";
 
 export interface Observation {
   readonly acquired: number;
@@ -127,7 +126,7 @@ class Run {
   #do(call: Call): Outcome {
     switch (call.call) {
       case "direct io":
-        return this.#direct_io(call.target, call);
+        return this.#direct_io(call);
       case "submit":
         return this.#submit(call);
       case "complete":
@@ -196,57 +195,30 @@ class Run {
         );
     }
   }
-  /** Parts one after the other; the parser lets through only those that are pinned each by itself. */
-  #direct_io(target: Target, { op, iov, position }: Extract<Call, { call: "direct io" }>): Outcome {
+  /** One call for all parts; or one for each, the next where the last one ended, until one fails or ends short. */
+  #direct_io({ op, iov, position, target, each }: Extract<Call, { call: "direct io" }>): Outcome {
+    const parts = this.#parts(iov);
     let done = 0;
-    for (const { addr, len } of this.#parts(iov)) {
+    for (const part of each ? parts.map((one) => [one]) : [parts]) {
+      const asked = part.reduce((sum, { len }) => sum + len, 0);
       const at = position + done;
-      const outcome =
-        typeof target === "object"
-          ? file_direct_io(this.#current, this.#disk, target, op, addr, len, at)
-          : transfer(
-              this.#current,
-              this.#disk,
-              op,
-              addr,
-              len,
-              at,
-              target === "file" ? "iomap" : target,
-            );
+      const outcome = direct_io(this.#current, this.#disk, target, op, part, at) ?? "EINVAL";
       if (typeof outcome !== "number") return outcome;
       done += outcome;
-      if (outcome < len) break;
+      if (outcome < asked) break;
     }
     return done;
   }
   #submit({ op, iov, each, answer }: Extract<Call, { call: "submit" }>): Outcome {
-    let position = 0;
-    for (const { addr, len } of this.#parts(iov)) {
-      const iocb = {
-        ki_complete: (result: ReturnType<typeof direct_io_pages_async>) => {
-          this.#ended.push(result.isOk() ? result.value : result.error.errno);
-        },
-      };
-      const already = this.#ended.length;
-      const submitted = direct_io_pages_async(
-        this.#current,
-        iocb,
-        this.#disk,
-        op,
-        addr,
-        len,
-        position,
-        "iomap",
-      );
+    const parts = this.#parts(iov);
+    for (const request of each ? parts.map((one) => [one]) : [parts]) {
+      const told = (outcome: Outcome): void => void this.#ended.push(outcome);
+      const refused = direct_io(this.#current, this.#disk, "file", op, request, 0, told);
       // What is refused at once is a request that ended.
-      if (submitted.isErr() && this.#ended.length === already) {
-        this.#ended.push(submitted.error.errno);
-      }
-      if (!each) position += len;
+      if (refused !== null) this.#ended.push(refused);
       this.#submitted++;
     }
-    if (answer === "nothing") return 0;
-    return each ? this.#submitted : 1;
+    return answer === "nothing" ? 0 : this.#submitted;
   }
   #answer_of_ended(answer: "bytes" | "requests" | "nothing"): Outcome {
     const ended = this.#ended.splice(0);

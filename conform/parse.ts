@@ -14,12 +14,17 @@ const MISSING: ReadonlyArray<readonly [words: RegExp, reason: string]> = [
   [/memfd_secret/, "the model has no memfd_secret()"],
   [/mTHP/, "the model maps no folios of 64 KiB"],
   [/1G hugetlb/, "the model has no folios of 1 GiB"],
-  [/over page cache|self-mapped|buffered|readFileSync|createReadStream|copyFile/, "no page cache"],
-  [/tmpfs|\/dev\/|char devices|\/proc\//, "the model has no such file"],
-  [/vmsplice|splice|pipe\b/, "the model has no pipes"],
+  [/over page cache|self-mapped|buffered|readFileSync|copyFile/, "the model has no page cache"],
+  [/tmpfs|\/dev\/|char devices|\/proc\//, "the model has no tmpfs, /dev or /proc"],
+  [
+    /vmsplice|splice|pipe\b/,
+    "user pages in a pipe: the model has no vmsplice() and no read() of a pipe",
+  ],
   [/TCP|unix socket|SEND_ZC submitted|drained/, "the model has no sockets"],
-  [/futex|mlock|move_pages|MAP_POPULATE/, "the model has no such call"],
-  [/fs\.promises/, "the result is no number of bytes"],
+  [
+    /futex|mlock|move_pages|MAP_POPULATE/,
+    "the model has no futex(), mlock(), move_pages() or MAP_POPULATE",
+  ],
 ];
 const PARSERS = [parse_direct, parse_node, parse_in_flight, parse_registered, parse_others];
 

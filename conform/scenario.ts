@@ -55,6 +55,8 @@ export type Call =
       readonly iov: Iov;
       readonly position: number;
       readonly target: Target;
+      /** one call for all parts, or one for each */
+      readonly each: boolean;
     }
   /** Submits; the answer is the number of requests. */
   | {
@@ -119,7 +121,7 @@ export type Answer = number | ErrnoName;
 export interface Reading {
   readonly scenario: Scenario;
   readonly step: string;
-  readonly spelling: "system call" | "node" | "exit status" | "pending";
+  readonly spelling: "system call" | "node" | "node promise" | "exit status" | "pending";
 }
 export interface OutOfScope {
   readonly reason: string;

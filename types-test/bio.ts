@@ -53,7 +53,7 @@ declare const bdev: BlockDevice;
 
 // --- 1. kinds ---------------------------------------------------------------------------------------------
 export function allocated_as_one_kind() {
-  expectType<OwnedPlainBio>(bio_alloc(bdev, 1, "REQ_OP_READ"));
+  expectType<OwnedPlainBio<"dest">>(bio_alloc(bdev, 1, "REQ_OP_READ"));
   expectType<OwnedPinnedBio<"dest">>(bio_alloc_pinned(bdev, 1, "REQ_OP_READ"));
   expectType<OwnedPinnedBio<"source">>(bio_alloc_pinned(bdev, 1, "REQ_OP_WRITE"));
 }

@@ -116,7 +116,11 @@ export function nor_a_pinned_one(pinned: PinnedBio, parent: PlainBio) {
   // @ts-expect-error
   bio_chain(pinned, parent);
 }
-export function a_clone_may_be_chained_to_any(clone: BorrowingBio, onto: BorrowingBio, bio: PinnedBio) {
+export function a_clone_may_be_chained_to_any(
+  clone: BorrowingBio,
+  onto: BorrowingBio,
+  bio: PinnedBio,
+) {
   bio_chain(clone, onto);
   bio_chain(onto, bio);
 }

@@ -126,7 +126,7 @@ export function got_and_put_whole(iter: IovIter, current: Task) {
   const pages = iov_iter_get_pages2(iter, 8192, 2, current);
   expectType<OwnedIterPages | GupError>(pages);
   if (IS_ERR(pages)) return;
-  for (const page of pages) expectType<BorrowedPage>(page);
+  for (const page of pages) expectAssignable<BorrowedPage>(page);
   iov_iter_put_pages(pages);
 }
 export function put_whole_once(pages: IterPages) {

@@ -11,8 +11,7 @@ import {
   type Op,
   type Task,
 } from "user-page";
-import type { Outcome } from "./file.js";
-import type { UserPart } from "./io_uring.js";
+import type { Outcome, UserPart } from "./file.js";
 
 /** Pages of one request; what is longer becomes several, of which the server holds the first. */
 export const FUSE_MAX_PAGES = 256;

@@ -1,15 +1,14 @@
 // Registered buffers of io_uring and the packet memory of AF_XDP, as Linux 6.18 pins them.
 import {
   all_or_none,
-  bio_add_page,
-  bio_alloc,
-  BIO_MAX_VECS,
-  bio_put,
+  blkdev_direct_IO,
   FOLL_LONGTERM,
   folio_order,
   folio_page,
   IS_ERR,
+  iov_iter_bvec,
   ITER_DEST,
+  ITER_SOURCE,
   mmap_read_lock,
   mmap_read_unlock,
   PAGE_SIZE,
@@ -18,27 +17,21 @@ import {
   pin_user_pages,
   pin_user_pages_fast,
   put_user_page,
-  SECTOR_SIZE,
-  submit_bio_wait,
   u64_to_user_ptr,
   type BlockDevice,
   type BorrowedPage,
   type ErrnoName,
+  type KernelBvec,
   type LongtermUserPage,
   type Op,
   type OwnedUserPage,
   type Task,
-  type UserAddr,
 } from "user-page";
-import type { Outcome } from "./file.js";
+import { outcome_of, type Outcome, type UserPart } from "./file.js";
 
 const MAX_BUFFERS = 1 << 14;
 const MAX_BUFFER_BYTES = 1024 ** 3;
 
-export interface UserPart {
-  readonly addr: UserAddr;
-  readonly len: number;
-}
 type Pin = LongtermUserPage<"dest">;
 /** One registered buffer: a pin for each page, or for each folio. */
 interface Registered {
@@ -135,31 +128,23 @@ export class BufferTable {
     for (const buffer of this.#slots) if (buffer) buffer.rings++;
     return 0;
   }
-  /** Transfers between the disk and part of a buffer, with the pins it has. */
+  /** Transfers between the disk and part of a buffer, with the pins it has: to direct I/O it is kernel memory. */
   transfer(current: Task, disk: BlockDevice, op: Op, { addr, len }: UserPart): Outcome {
     const buffer = this.#slots.find(
       (slot) => slot && addr >= slot.part.addr && addr + len <= slot.part.addr + slot.part.len,
     );
     if (!buffer) return "EFAULT";
     const base = buffer.part.addr - (buffer.part.addr % PAGE_SIZE);
-    for (let done = 0; done < len;) {
-      using bio = bio_alloc(disk, BIO_MAX_VECS, op, done / SECTOR_SIZE);
-      let filled = 0;
-      while (done + filled < len) {
-        const at = addr + done + filled;
-        const offset = at % PAGE_SIZE;
-        const n = Math.min(PAGE_SIZE - offset, len - done - filled);
-        const [pin, index] = buffer.held_by[(at - offset - base) / PAGE_SIZE]!;
-        const page: BorrowedPage = folio_page(page_folio(buffer.pins[pin]!), index);
-        if (bio_add_page(bio, page, n, offset) === 0) break;
-        filled += n;
-      }
-      const error = submit_bio_wait(bio, current);
-      bio_put(bio);
-      if (error) return error.errno;
-      done += filled;
+    const bvecs: KernelBvec[] = [];
+    for (let done = 0; done < len; done += bvecs.at(-1)!.len) {
+      const offset = (addr + done) % PAGE_SIZE;
+      const [pin, index] = buffer.held_by[(addr + done - offset - base) / PAGE_SIZE]!;
+      const page: BorrowedPage = folio_page(page_folio(buffer.pins[pin]!), index);
+      bvecs.push({ page, offset, len: Math.min(PAGE_SIZE - offset, len - done) });
     }
-    return len;
+    const iter = iov_iter_bvec(op === "REQ_OP_READ" ? ITER_DEST : ITER_SOURCE, bvecs);
+    const done = blkdev_direct_IO(current, { ki_pos: 0 }, iter, disk, { references: "per page" });
+    return outcome_of(done.map(Number)); // without ki_complete nothing is queued
   }
 }
 /** Memory that is pinned page by page for as long as its owner lives: of a ring itself, or the packets of AF_XDP. */

@@ -122,6 +122,7 @@ function verified_write(params: string): Reading | OutOfScope {
     iov: { ...iov, buffer: 1 },
     position: 0,
     target,
+    each: false,
   };
   const other = buffer_for(0, iov.bytes, memory_of("anon"));
   return transfer("REQ_OP_WRITE", [buffer, other], iov, { more: [verify] });

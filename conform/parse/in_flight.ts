@@ -11,7 +11,7 @@ import {
   type Reading,
   type Step,
 } from "../scenario.js";
-import { beyond_first_bio, end_of, is_separable, op_of, parse_iov } from "./transfer.js";
+import { beyond_first_bio, end_of, op_of, parse_iov } from "./transfer.js";
 import { buffer_for, memory_of, pages_of, parse_range } from "./words.js";
 
 type Submit = Extract<Call, { call: "submit" }>;
@@ -45,7 +45,7 @@ function one_part(text: string): { buffer: Buffer; iov: Iov } | OutOfScope {
 /** The same for a disk, which takes aligned memory. */
 function disk_part(text: string): { buffer: Buffer; iov: Iov } | OutOfScope {
   const part = one_part(text);
-  return "reason" in part ? part : (beyond_first_bio(part.iov) ?? part);
+  return "reason" in part ? part : (beyond_first_bio(part.iov, part.buffer) ?? part);
 }
 const PHASES: ReadonlyArray<readonly [phase: RegExp, step: string]> = [
   [/^io_submit\b.*\(in flight\)$/, "submitted"],
@@ -59,10 +59,6 @@ const step_of = (phase: string): string | undefined =>
 function vectored(phase: string, params: string, at: string): Reading | OutOfScope {
   const iov = parse_iov(params);
   if ("reason" in iov) return iov;
-  if (!is_separable(iov)) return out("parts that are no sectors: needs an iov_iter");
-  if (iov.stride === iov.bytes && iov.bytes % PAGE_SIZE !== 0 && iov.count > 1) {
-    return out("parts that continue inside a page are merged in the bio: needs an iov_iter");
-  }
   const op = phase.includes("preadv") ? "REQ_OP_READ" : "REQ_OP_WRITE";
   const buffer = buffer_for(0, end_of(iov), memory_of("anon"));
   const submit: Submit = { call: "submit", op, iov, each: false, answer: "requests" };

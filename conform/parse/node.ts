@@ -2,7 +2,7 @@
 import { PAGE_SIZE } from "user-page";
 import type { Row } from "../rows.js";
 import { out, type Iov, type OutOfScope, type Reading } from "../scenario.js";
-import { is_separable, one_range, op_of, read_short_file, transfer, vectored } from "./transfer.js";
+import { one_range, op_of, read_short_file, transfer, vectored } from "./transfer.js";
 import { buffer_for, memory_of } from "./words.js";
 
 /** Node and its children: the same calls, spelled differently. */
@@ -13,9 +13,18 @@ export function parse_node({ op, phase }: Row, params: string): Reading | OutOfS
     // dd reads block after block into one buffer that begins at a page.
     const bytes = Number(dd[1]) * (dd[2] === "k" ? 1024 : 1024 ** 2);
     const iov: Iov = { buffer: 0, offset: 0, count: Number(dd[3]), bytes, stride: 0 };
-    if (!is_separable(iov)) return out("blocks that are no sectors");
     const buffer = buffer_for(0, bytes, memory_of("anon"));
-    return transfer("REQ_OP_READ", [buffer], iov, { spelling: "exit status" });
+    return transfer("REQ_OP_READ", [buffer], iov, { spelling: "exit status", each: true });
+  }
+  if (op === "node fs.promises read O_DIRECT") {
+    return one_range("REQ_OP_READ", params.replace(/ \(thread pool\)$/, ""), {
+      spelling: "node promise",
+    });
+  }
+  const stream = /^(\d+ KiB) chunks$/.exec(params);
+  if (op === "node fs.createReadStream flag O_DIRECT" && stream) {
+    // Its buffers come from malloc(), which puts large ones 16 bytes behind the beginning of a page.
+    return one_range("REQ_OP_READ", `${stream[1]} @+16`, { spelling: "node" });
   }
   const call = /^node fs\.(read|write)(v?)Sync O_DIRECT$/.exec(op);
   if (!call) return null;

@@ -1,5 +1,5 @@
 // Rows about memory that stays pinned: io_uring and AF_XDP.
-import { PAGE_SIZE, SECTOR_SIZE } from "user-page";
+import { PAGE_SIZE } from "user-page";
 import type { Row } from "../rows.js";
 import {
   out,
@@ -96,7 +96,9 @@ function mixed_folios(phase: string, params: string): Reading | OutOfScope | nul
     if (small) return { pages: Number(small[1]), memory: memory_of("anon") };
     return part === "THP" ? { pages: 512, memory: memory_of("thp") } : null;
   });
-  if (!pieces.every((piece) => piece !== null)) return out(`"${params}" is not understood`);
+  if (!pieces.every((piece) => piece !== null)) {
+    return out(`"${params}" does not say of which folios each part is`);
+  }
   const starts = pieces.map((_, i) => pieces.slice(0, i).reduce((n, { pages }) => n + pages, 0));
   if (pieces.some(({ memory }, i) => memory.backing === "huge pages" && starts[i]! % 512 !== 0)) {
     return out("a THP does not begin there");
@@ -113,15 +115,12 @@ function ring_io(phase: string, params: string): Reading | OutOfScope | null {
   if ("reason" in part) return part;
   const { buffer, iov } = part;
   const op = op_of(found[1]!.toLowerCase());
-  if (found[2] === "_FIXED" && iov.offset % SECTOR_SIZE !== 0) {
-    return out("misaligned memory of a registered buffer: needs an iov_iter");
-  }
-  const too_long = beyond_first_bio(iov);
+  const too_long = found[2] === "_FIXED" ? null : beyond_first_bio(iov, buffer);
   if (too_long) return too_long;
   const call: Call =
     found[2] === "_FIXED"
       ? { call: "fixed io", op, ring: "A", iov }
-      : { call: "direct io", op, iov, position: 0, target: "file" };
+      : { call: "direct io", op, iov, position: 0, target: "file", each: false };
   const twice = [step("io #1", call), step("io #2", call)];
   const steps = found[2] === "_FIXED" ? [register(iov), ...twice, unregister] : twice;
   return program(buffer, steps, phase, iov.bytes);

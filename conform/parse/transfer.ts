@@ -1,5 +1,5 @@
 // One transfer that is over when the call returns, as a scenario; and the words for its parts.
-import { BIO_MAX_VECS, PAGE_SIZE, SECTOR_SIZE, type Op } from "user-page";
+import { BIO_MAX_VECS, PAGE_SIZE, PMD_SIZE, SECTOR_SIZE, type Op } from "user-page";
 import {
   out,
   type Buffer,
@@ -7,6 +7,7 @@ import {
   type Extent,
   type FileLayout,
   type Iov,
+  type Memory,
   type OutOfScope,
   type Reading,
   type Target,
@@ -22,19 +23,29 @@ export const whole = (buffer: Buffer): Iov => {
 export const end_of = ({ offset, count, bytes, stride }: Iov): number =>
   offset + (count - 1) * stride + bytes;
 
-/** Which pages the first bio takes before the refusal depends on which are neighbours, once there are many. */
-export function beyond_first_bio({ offset, bytes }: Iov): OutOfScope | null {
-  return offset % SECTOR_SIZE !== 0 && pages_of(offset, bytes) > BIO_MAX_VECS
-    ? out(
-        "misaligned beyond one bio: the kernel merges neighbouring pages in a bio, the model does not",
-      )
-    : null;
+/**
+ * Misaligned memory is refused with what the first bio holds.  How much that is depends on which pages are neighbours, once there
+ * are more than it has segments; inside one huge page all are.
+ */
+export function beyond_first_bio(
+  { offset, bytes, count }: Iov,
+  { pieces }: Buffer,
+): OutOfScope | null {
+  if (count > 1 || offset % SECTOR_SIZE === 0 || pages_of(offset, bytes) <= BIO_MAX_VECS)
+    return null;
+  const huge = pieces.every(({ memory }) => memory && HUGE.includes(memory.backing));
+  return huge && offset + bytes <= PMD_SIZE
+    ? null
+    : out("misaligned beyond one bio: which pages are neighbours is not recorded");
 }
+const HUGE: ReadonlyArray<Memory["backing"]> = ["huge pages", "huge memfd"];
 interface Options {
   readonly position?: number;
   readonly target?: Target;
   readonly spelling?: Reading["spelling"];
   readonly more?: readonly Call[];
+  /** one call for each part */
+  readonly each?: boolean;
 }
 /** One transfer as a scenario of one step. */
 export function transfer(
@@ -43,8 +54,9 @@ export function transfer(
   iov: Iov,
   options: Options = {},
 ): Reading | OutOfScope {
-  const { position = 0, target = "file", spelling = "system call", more = [] } = options;
-  const too_long = beyond_first_bio(iov);
+  const { position = 0, target = "file", more = [], each = false } = options;
+  const { spelling = "system call" } = options;
+  const too_long = beyond_first_bio(iov, buffers[iov.buffer]!);
   if (too_long) return too_long;
   const transferred = position + iov.count * iov.bytes;
   const disk =
@@ -54,7 +66,7 @@ export function transfer(
           target.extents.reduce((sum, { bytes }) => sum + bytes, 0),
         )
       : transferred;
-  const call: Call = { call: "direct io", op, iov, position, target };
+  const call: Call = { call: "direct io", op, iov, position, target, each };
   return {
     scenario: { buffers, disk, steps: [{ name: "call", calls: [call, ...more], answer: "first" }] },
     step: "call",
@@ -93,13 +105,6 @@ export function parse_iov(text: string): Iov | OutOfScope {
   if (by_pages && bytes <= PAGE_SIZE && (how !== "" || bytes === PAGE_SIZE)) return iov(PAGE_SIZE);
   return out(`"${how}" is not understood`);
 }
-/**
- * Whether a vector is the same as its parts one after the other.  A part of whole sectors is pinned alone, whatever is
- * before it; a part that is none is accepted or not depending on its neighbours, which the model does not have.
- */
-export function is_separable({ bytes, stride }: Iov): boolean {
-  return bytes % SECTOR_SIZE === 0 && stride % SECTOR_SIZE === 0;
-}
 export function vectored(
   op: Op,
   text: string,
@@ -107,16 +112,7 @@ export function vectored(
 ): Reading | OutOfScope {
   const iov = parse_iov(text);
   if ("reason" in iov) return iov;
-  if (iov.count > 1024) return out("more than UIO_MAXIOV parts: the model has no iovec");
-  const memory = memory_of("anon");
-  const total = iov.count * iov.bytes;
-  if (total % SECTOR_SIZE !== 0) {
-    // The length is refused as a whole, before any part is looked at.
-    const one: Iov = { buffer: 0, offset: 0, count: 1, bytes: total, stride: 0 };
-    return transfer(op, [buffer_for(0, total, memory)], one, { spelling });
-  }
-  if (!is_separable(iov)) return out("parts that are no sectors: needs an iov_iter");
-  return transfer(op, [buffer_for(0, end_of(iov), memory)], iov, { spelling });
+  return transfer(op, [buffer_for(0, end_of(iov), memory_of("anon"))], iov, { spelling });
 }
 
 export const extent = (state: Extent["state"], pages: number): Extent => ({

@@ -103,7 +103,7 @@ export function bio_alloc_borrowing<O extends Op>(
 }
 
 // --- what every way of adding has in common ---------------------------------------------------------------
-export function check_segment(len: number, offset: number): void {
+function check_segment(len: number, offset: number): void {
   const inside = Number.isInteger(len) && Number.isInteger(offset) && len > 0 && offset >= 0;
   if (!inside || offset + len > PAGE_SIZE) {
     throw new RangeError(`${len} bytes at ${offset} are not inside a page`);

@@ -10,6 +10,7 @@ import type { IovIter } from "../handle/iov_iter.js";
 import type { BorrowedUserPage, Dir } from "../handle/page.js";
 import { iov_iter_is_source, iov_iter_revert } from "../lib/iov_iter.js";
 import { iov_iter_extract_pages } from "../lib/iov_iter_pages.js";
+import { iter_state } from "../lib/iter_state.js";
 import { MAX_BIO_BYTES, PAGE_SIZE } from "../machine/limits.js";
 import { throw_misuse } from "../machine/machine.js";
 import { bvec_list_state, bvec_state, type UserBvecList } from "../mm/bvec_state.js";
@@ -57,6 +58,7 @@ function fill(
   called: string,
   take: (maxsize: number, maxpages: number) => number | GupError,
 ): Result<number, GupError> {
+  iter_state(iter, called);
   const before = bio.size;
   let error: GupError | null = null;
   while (iter.count > 0 && bio.vecs.length < bio.max_vecs && bio.size < MAX_BIO_BYTES) {
@@ -68,9 +70,13 @@ function fill(
   align_down(bio, iter, called);
   const bytes = bio.size - before;
   if (bytes > 0) return ok(bytes);
-  const nothing = `${iter.count} bytes are less than a block of ${bio.bdev.name}`;
-  return PTR_ERR(error ?? ERR_PTR("EFAULT", nothing));
+  return PTR_ERR(error ?? no_block(bio));
 }
+const no_block = (bio: BioState): GupError =>
+  ERR_PTR(
+    "EFAULT",
+    `up to ${bio.max_vecs} pieces of the memory are less than a block of ${bio.bdev.name}`,
+  );
 /**
  * Pins what comes next of user memory into the bio, as much as has room, one pin for each page, and advances the iterator
  * past it.  Models bio_iov_iter_get_pages().  The bio owns the pins.  What is no whole block at the end is given back.
@@ -171,7 +177,8 @@ function bytes_with_room(bio: BioState, list: UserBvecList): number {
  * Moves extents from the front of a list into the bio, as much as has room; the rest stays in the list, which the caller still
  * owns (ours: bio_add_user_bvecs() for direct I/O, where a bio ends with a block).  An extent that a block ends in is divided.
  *
- * @returns the bytes that were moved, 0 when the bio is full or the list empty; ENOMEM as of split_user_bvec()
+ * @returns the bytes that were moved, 0 when the bio is full or the list empty; EFAULT when an empty bio has no room for the pieces
+ *   of a block, ENOMEM as of split_user_bvec()
  */
 export function bio_add_user_blocks<D extends Dir>(
   bio: PinnedBioFor<D>,
@@ -182,6 +189,7 @@ export function bio_add_user_blocks<D extends Dir>(
   const list = bvec_list_state(bvecs, called);
   check_pins(state, list, called);
   const bytes = Math.max(0, bytes_with_room(state, list));
+  if (bytes === 0 && list.count > 0 && state.vecs.length === 0) return PTR_ERR(no_block(state));
   let left = bytes;
   const move = (handle: number, offset: number, len: number): boolean => {
     if (len > left) return false;

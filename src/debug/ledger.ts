@@ -115,7 +115,7 @@ export class Ledger implements Probe {
     warn_misuse(this.#machine, make_report("double-release", by, handle, facts));
     return false;
   }
-  /** The likely one; else one that has no handle at all; else the youngest.  0 if none is held. */
+  /** The likely one; else one that has no handle at all; else the oldest, as loops release in order.  0 if none is held. */
   #find_among(kind: Kind, addr: number, nr_pages: number, likely: number): number {
     const records = this.#records;
     const { size, last } = records;
@@ -127,15 +127,15 @@ export class Ledger implements Probe {
       );
     };
     if (likely > 0 && likely < size && fits(likely)) return likely;
-    let youngest = 0;
+    let oldest = 0;
     // Numbers above the last one are older, from before they began again.
-    for (let back = 0; back < size; back++) {
-      const serial = (last - back + size) % size;
+    for (let i = 1; i <= size; i++) {
+      const serial = (last + i) % size;
       if (!fits(serial)) continue;
       if (records.acquired_by(serial) === WITHOUT_HANDLE) return serial;
-      youngest ||= serial;
+      oldest ||= serial;
     }
-    return youngest;
+    return oldest;
   }
 
   // --- reporting ----------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ interface PipeBuffer {
   offset: number;
   len: number;
 }
-export const buffer_pfn = ({ handle }: PipeBuffer): number => handle >>> PAGE_HANDLE_SHIFT;
+const buffer_pfn = ({ handle }: PipeBuffer): number => handle >>> PAGE_HANDLE_SHIFT;
 
 export class PipeInode {
   readonly machine: MachineState;

@@ -157,7 +157,7 @@ export function wait_for_completion(
 export function run_softirqs(machine: Machine): number {
   return run_softirqs_of(machine_state(machine));
 }
-export function run_softirqs_of(state: MachineState): number {
+function run_softirqs_of(state: MachineState): number {
   if (state.in_softirq > 0) return 0;
   const { irqs, softirq } = queues_of(state);
   const errors: unknown[] = [];

@@ -159,3 +159,13 @@ describe("numbers of acquisitions are used again", () => {
     machine[Symbol.dispose]();
   }, 60_000);
 });
+test("a loop that unpins the folio of each pin ends them in order", () => {
+  const { machine, current } = bench(true, { mem: 16 << 20 });
+  const buf = map_anon(current, 2 << 20);
+  expect(api.madvise(current, buf, 2 << 20, api.MADV_HUGEPAGE).isOk()).toBe(true);
+  const pages = must(api.all_or_none(api.pin_user_pages_fast(current, buf, 8, "dest")));
+  // Each page is looked at before its turn: none is ended early.
+  for (const page of pages) api.unpin_user_folio(api.page_folio(page), 1);
+  pages.length = 0;
+  expect(api.shutdown(machine)).toEqual({ leaks: [], lost_pages: 0 });
+});

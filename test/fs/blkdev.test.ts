@@ -9,6 +9,7 @@ import {
   disk_bytes,
   file_of,
   fill_disk,
+  iter_over,
   left,
   outcome,
   pins,
@@ -174,3 +175,24 @@ describe.each(CONVENTIONS)("blkdev_direct_IO(), %s", (references) => {
     expect(left(machine)).toBe(0);
   });
 });
+
+test.each(
+  CONVENTIONS.flatMap((references) => [
+    [4, references, "EFAULT"] as const,
+    [16, references, 4096] as const,
+  ]),
+)(
+  "a block of 4096 bytes in pieces of %i, %s: more pieces than a bio has segments",
+  (len, references, expected) => {
+    using machine = boot_for_test(MEM);
+    const current = api.create_task(machine);
+    using disk = must(api.brd_alloc(machine, 1 << 20));
+    expect(api.queue_limits_set(disk, { logical_block_size: 4096, dma_alignment: 4 })).toBe(null);
+    const nr = 4096 / len;
+    const buf = map_anon(current, nr * 2 * PAGE_SIZE);
+    const parts = Array.from({ length: nr }, (_, i) => [i * 2 * PAGE_SIZE, len] as const);
+    const iter = iter_over(api.ITER_DEST, buf, parts);
+    const done = api.blkdev_direct_IO(current, { ki_pos: 0 }, iter, disk, { references });
+    expect([outcome(done), left(machine)]).toEqual([expected, 0]);
+  },
+);

@@ -9,6 +9,10 @@ const pin = (b: Bench): api.UserPage<"dest"> => must(api.get_user_page(b.current
 const list = (b: Bench) => must(api.get_user_bvec(b.current, b.buf, 8192, "dest"));
 const bvec = (b: Bench) => api.pop_user_bvec(list(b))!;
 const pinned_bio = (b: Bench) => api.bio_alloc_pinned(b.disk, 4, "REQ_OP_READ");
+const borrowing_bio = (b: Bench) => api.bio_alloc_borrowing(b.disk, 4, "REQ_OP_READ");
+const user_iter = (b: Bench) => api.iov_iter_ubuf(api.ITER_DEST, b.buf, 4096);
+const kernel_iter = (b: Bench) =>
+  api.iov_iter_bvec(api.ITER_DEST, [{ page: page(b), offset: 0, len: 4096 }]);
 const plain_bio = (b: Bench) => api.bio_alloc(b.disk, 4, "REQ_OP_READ");
 const full_bio = (b: Bench): unknown => {
   const bio = pinned_bio(b);
@@ -29,6 +33,19 @@ export const BIO_ROWS: Readonly<Record<string, Row>> = {
   bio_add_user_bvec: [(b) => [pinned_bio(b), bvec(b)], "object", "object"],
   bio_add_user_bvecs: [(b) => [pinned_bio(b), list(b)], "object", "object"],
   bio_alloc: [(b) => [b.disk, 4, "REQ_OP_READ", 0], "object", "count", "op", "count"],
+  bio_alloc_borrowing: [(b) => [b.disk, 4, "REQ_OP_READ", 0], "object", "count", "op", "count"],
+  bio_iov_bvec_set: [
+    (b) => [borrowing_bio(b), kernel_iter(b), b.current],
+    "object",
+    "object",
+    "task",
+  ],
+  bio_iov_iter_get_pages: [
+    (b) => [pinned_bio(b), user_iter(b), b.current],
+    "object",
+    "object",
+    "task",
+  ],
   bio_alloc_pinned: [(b) => [b.disk, 4, "REQ_OP_READ", 0], "object", "count", "op", "count"],
   bio_check_pages_dirty: [(b) => [full_bio(b)], "object"],
   bio_error: [(b) => [full_bio(b)], "object"],

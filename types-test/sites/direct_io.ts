@@ -32,13 +32,16 @@ import {
   ZERO_PAGE,
   type BlkError,
   type BlockDevice,
+  type BvecPinnedFor,
   type EndedBio,
   type GupError,
   type Kiocb,
+  type Narrows,
   type Op,
   type PinnedBio,
   type PinnedBvec,
   type PinnedBvecList,
+  type SpentBvec,
   type Task,
   type UserAddr,
 } from "user-page";
@@ -175,7 +178,7 @@ function dio_end(dio: Dio, bio: EndedBio<"pinned user pages">) {
   dio_put(dio);
 }
 function dio_put(dio: Dio) {
-  if (--dio.ref === 0) dio.iocb.ki_complete(ok(dio.size));
+  if (--dio.ref === 0) dio.iocb.ki_complete?.(ok(dio.size));
 }
 /** By hand: the whole bio travels to a kworker, because dirtying locks each folio. */
 export function end_io_by_hand(current: Task, bio: PinnedBio<"dest">) {
@@ -250,4 +253,49 @@ export function reads_into_the_zero_page(current: Task, bio: PinnedBio<"dest">) 
   if (IS_ERR(zeroes)) return;
   // @ts-expect-error
   if (bio_add_user_bvec(bio, zeroes)) return;
+}
+
+// --- the old direct I/O: queue, current extent, bio ------------------------------------------------------
+interface OldDio {
+  queue: PinnedBvecList<"source"> | null;
+  cur_page: PinnedBvec<"source"> | null;
+  bio: PinnedBio<"source"> | null;
+}
+declare const submit_page_section: Narrows<
+  BvecPinnedFor<"source">,
+  { is: SpentBvec<"moved to the disk by submit_page_section()"> },
+  [dio: OldDio]
+>;
+export function puts_what_became_the_current_page(dio: OldDio, bvec: PinnedBvec<"source">) {
+  submit_page_section(bvec, dio);
+  // @ts-expect-error one reference, and it moved
+  put_user_bvec(bvec);
+}
+export function sends_it_to_two_blocks(dio: OldDio, bvec: PinnedBvec<"source">) {
+  submit_page_section(bvec, dio);
+  // @ts-expect-error split_user_bvec() makes two of one
+  submit_page_section(bvec, dio);
+}
+export function splits_after_the_move(dio: OldDio, bvec: PinnedBvec<"source">) {
+  submit_page_section(bvec, dio);
+  // @ts-expect-error before, not after
+  split_user_bvec(bvec, 512);
+}
+export function substitutes_a_plain_zero_page(current: Task, dio: OldDio) {
+  // @ts-expect-error the bio would unpin it
+  submit_page_section(ZERO_PAGE(current), dio);
+}
+export function forgets_where_the_rest_went(bvec: PinnedBvec<"source">, dio: OldDio) {
+  const rest = split_user_bvec(bvec, 512);
+  submit_page_section(bvec, dio);
+  // @ts-expect-error it may be an error
+  submit_page_section(rest, dio);
+}
+export function cleans_up_what_it_gave_away(dio: OldDio) {
+  const { queue } = dio;
+  if (!queue) return;
+  const bio = bio_alloc_pinned(bdev, 1, "REQ_OP_WRITE");
+  put_user_bvec(queue);
+  // @ts-expect-error [head, tail) was released
+  bio_add_user_bvecs(bio, queue);
 }
