@@ -56,7 +56,11 @@ export const read: Transfer = driver.dio_read;
 export const write: Transfer = driver.dio_write;
 `,
   );
-  return check(file, uses);
+  return check(file, uses).map((finding) => {
+    const wanted = /^uses\.ts: .*driver\.(\w+)/.exec(finding.source)?.[1];
+    const source = `${basename(file)} has to export ${wanted ?? ""}() of type Transfer (demo/transfer.ts)`;
+    return wanted === undefined ? finding : { ...finding, source };
+  });
 }
 /** Lines of a file that are marked as mistakes, with the misuse id each is an example of. */
 export function marked_mistakes(file: string): Map<number, MisuseId> {

@@ -53,6 +53,37 @@ export function nor_pins_for_sure(pin: UserPage<"dest">) {
   // @ts-expect-error
   return bio_add_user_page(bio, pin, 512, 0);
 }
+export function a_spent_one_is_not_asked() {
+  const bio = bio_alloc_any(bdev, 1, "REQ_OP_READ");
+  submit_bio(bio);
+  // @ts-expect-error it is the device's
+  return bio_is_pinned(bio);
+}
+export function one_type_for_both_kinds_is_divided_too(
+  bio: EndedBio<"plain pages" | "pinned user pages">,
+) {
+  if (!bio_is_pinned(bio)) return;
+  // @ts-expect-error its pins first
+  bio_put(bio);
+}
+export const so_is_the_one_of_a_pair = end_io_pair((bio) => {
+  // @ts-expect-error the pair releases, after what both have in common
+  if (bio_is_pinned(bio)) bio_release_pages(bio, false);
+  // @ts-expect-error
+  bio_put(bio);
+});
+export function what_came_back_is_not_sent_again(bio: PinnedBio, plain: PlainBio) {
+  bio_set_end_io(bio, (ended) => {
+    // @ts-expect-error start another one
+    const again: PinnedBio = ended;
+    submit_bio(again);
+  });
+  bio_set_end_io(plain, (ended) => {
+    // @ts-expect-error
+    const again: PlainBio = ended;
+    submit_bio(again);
+  });
+}
 export function either_kind_is_not_just_put() {
   const bio = bio_alloc_any(bdev, 1, "REQ_OP_READ");
   // @ts-expect-error perhaps it has pins

@@ -4,11 +4,13 @@
  * 1. A user iterator gives pins, which are released; a kernel iterator lends pages, which are not.
  * 2. Where the kind is known at run time only, the result is a union: is_pinned() first.
  * 3. The direction of the iterator is the direction of the pins.
+ * 4. An error is neither; extents that were released make no iterator, and none of the other direction.
  */
 import { expectAssignable, expectType } from "tsd";
 import {
   bio_add_page,
   IS_ERR,
+  iov_iter_bvec,
   iov_iter_extract_bvecs,
   iov_iter_extract_pages,
   iov_iter_is_bvec,
@@ -35,6 +37,7 @@ import {
   type OwnedBvecList,
   type OwnedIterUserPages,
   type OwnedPlainBio,
+  type PinnedBvec,
   type OwnedUserPages,
   type Task,
 } from "user-page";
@@ -86,7 +89,7 @@ export function kernel_pages_are_used(
   if (IS_ERR(got)) return;
   for (const page of got.kernel) memcpy_from_page(bytes, page, got.offset);
   const extents = iov_iter_extract_bvecs(iter, 8192, current);
-  expectType<KernelBvecs | GupError>(extents);
+  expectType<KernelBvecs<"dest"> | GupError>(extents);
   if (IS_ERR(extents)) return;
   for (const { page, offset, len } of extents.kernel) bio_add_page(bio, page, len, offset);
 }
@@ -133,12 +136,12 @@ export function kernel_extents_are_not_put(iter: IovIter<"dest", "kernel">, curr
 // --- 2. known at run time only ----------------------------------------------------------------------------
 export function asked(iter: IovIter<"dest">, current: Task) {
   const got = iov_iter_extract_bvecs(iter, 8192, current);
-  expectType<OwnedBvecList<"dest", "short"> | KernelBvecs | GupError>(got);
+  expectType<OwnedBvecList<"dest", "short"> | KernelBvecs<"dest"> | GupError>(got);
   if (IS_ERR(got)) return;
   if (is_pinned(got)) {
     expectType<OwnedBvecList<"dest", "short">>(got);
     put_user_bvec_dirty_lock(got, current);
-  } else expectType<KernelBvecs>(got);
+  } else expectType<KernelBvecs<"dest">>(got);
 }
 export function asked_of_pages(iter: IovIter, current: Task) {
   using got = iov_iter_extract_pages(iter, 8192, 2, current);
@@ -191,12 +194,12 @@ export function asked_of_the_iterator(iter: IovIter<"dest">, current: Task) {
     if (!IS_ERR(got)) put_user_bvec(got);
   } else if (iov_iter_is_bvec(iter)) {
     expectAssignable<IovIter<"dest", "kernel">>(iter);
-    expectType<KernelBvecs | GupError>(iov_iter_extract_bvecs(iter, 8192, current));
+    expectType<KernelBvecs<"dest"> | GupError>(iov_iter_extract_bvecs(iter, 8192, current));
   }
 }
 export function the_other_answer(iter: IovIter<"dest">, current: Task) {
   if (!iov_iter_is_kernel(iter)) return;
-  expectType<KernelBvecs | GupError>(iov_iter_extract_bvecs(iter, 8192, current));
+  expectType<KernelBvecs<"dest"> | GupError>(iov_iter_extract_bvecs(iter, 8192, current));
 }
 export function the_direction_is_asked_too(iter: IovIter<Dir, "user">, current: Task) {
   if (!iov_iter_is_dest(iter)) return;
@@ -228,4 +231,33 @@ export function a_direction_of_run_time_is_asked(iter: IovIter<Dir, "user">, cur
   if (IS_ERR(got)) return;
   if (is_dest(got)) put_user_bvec_dirty_lock(got, current);
   else put_user_bvec(got);
+}
+
+// --- 4. errors, directions and ends ---------------------------------------------------------------------
+export function an_error_is_no_kernel_memory(iter: IovIter<"source">, current: Task) {
+  const got = iov_iter_extract_bvecs(iter, iter.count, current);
+  if (is_pinned(got)) {
+    put_user_bvec(got);
+    return 0;
+  }
+  // @ts-expect-error it may be an error
+  return got.kernel.length;
+}
+export function extents_keep_their_direction(iter: IovIter<"source", "kernel">, current: Task) {
+  const got = iov_iter_extract_bvecs(iter, 4096, current);
+  if (IS_ERR(got)) return;
+  iov_iter_bvec("source", got.kernel);
+  // @ts-expect-error they were pinned to be read
+  iov_iter_bvec("dest", got.kernel);
+}
+export function released_extents_make_no_iterator(
+  list: OwnedBvecList<"dest">,
+  one: PinnedBvec<"dest">,
+) {
+  put_user_bvec(list);
+  // @ts-expect-error
+  iov_iter_bvec("dest", [...list]);
+  put_user_bvec(one);
+  // @ts-expect-error
+  iov_iter_bvec("dest", [one]);
 }

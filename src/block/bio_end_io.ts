@@ -1,5 +1,6 @@
 /** What runs when a bio ends, and what it can see of the bio.  Models bi_end_io and the walks of linux/bio.h. */
 
+import type { Borrowed } from "../handle/affine.js";
 import type {
   BioBackFromDevice,
   BioOf,
@@ -23,7 +24,7 @@ import { bio_state, type BioState } from "./bio_state.js";
 import { for_each_page } from "./bvec.js";
 
 /** Whether the bio holds pinned pages, for code that gets either kind (ours; C asks for BIO_PAGE_PINNED). */
-export function bio_is_pinned<T extends object>(bio: T): bio is PinnedOf<T> {
+export function bio_is_pinned<T extends Borrowed<object>>(bio: T): bio is PinnedOf<T> {
   return bio_state(bio, "bio_is_pinned()").holds === "pinned user pages";
 }
 /** Why the transfer failed, or null.  Models bio->bi_status. */

@@ -20,7 +20,7 @@ export interface Kiocb {
   /** byte position in the file or on the disk */
   readonly ki_pos: number;
   /** With it the call does not wait: this is told the result, in softirq context. */
-  ki_complete?(result: DioResult): void;
+  readonly ki_complete?: (result: DioResult) => void;
 }
 /** How a transfer holds its pages. */
 export interface DioOptions {

@@ -10,6 +10,7 @@ declare const kind: unique symbol;
 declare const holds: unique symbol;
 declare const accepts: unique symbol;
 declare const ended: unique symbol; // came back from the device
+declare const back: unique symbol;
 declare const emptied: unique symbol; // its pages are released
 
 /** A disk.  `using bdev = …` closes it. */
@@ -94,6 +95,7 @@ interface bio<H extends Holds, D extends Dir = Dir> extends Disposable {
 }
 interface ended_bio<H extends Holds> extends bio<H> {
   readonly [ended]: true;
+  readonly [back]: true;
 }
 interface emptied_bio extends bio<"pinned user pages", any> {
   readonly [emptied]: true;
@@ -102,6 +104,9 @@ interface emptied_bio extends bio<"pinned user pages", any> {
 interface Fresh {
   readonly [ended]?: never;
   readonly [emptied]?: never;
+}
+interface NotBack {
+  readonly [back]?: undefined;
 }
 interface Full {
   readonly [emptied]?: never;
@@ -115,19 +120,26 @@ export type OwnedAnyBio<D extends Dir = Dir> = OwnedPlainBio<D> | OwnedPinnedBio
 /** Uses pages that somebody else keeps: a clone those of its original, others those of a kernel iterator. */
 export type OwnedBorrowingBio<D extends Dir = Dir> = Owned<bio<"borrowed pages", D>>;
 // [ended] is mutable here and readonly in SpentBioRef: a join keeps both, as affine.ts says of Ref.
-export type EmptiedBio = Owned<emptied_bio, any> & { [ended]: any };
+export type EmptiedBio = Owned<emptied_bio, any> & { [ended]: any; readonly [back]: any };
 export type SpentBioRef<By> = SpentRef<
-  bio<never, never> & { readonly [ended]: never; readonly [emptied]: never },
+  bio<never, never> & {
+    readonly [ended]: never;
+    readonly [emptied]: never;
+    readonly [back]: never;
+  },
   By
 >;
 export type SpentBio<By> =
-  | SpentOwned<bio<any, any> & { readonly [ended]: any; readonly [emptied]: any }, By>
+  | SpentOwned<
+      bio<any, any> & { readonly [ended]: any; readonly [emptied]: any; readonly [back]: any },
+      By
+    >
   | SpentBioRef<By>;
 // what people write: parameters and fields
-export type PlainBio = Ref<bio<"plain pages">>;
-export type PinnedBio<D extends Dir = Dir> = Ref<bio<"pinned user pages", D>>;
+export type PlainBio = Ref<bio<"plain pages"> & NotBack>;
+export type PinnedBio<D extends Dir = Dir> = Ref<bio<"pinned user pages", D> & NotBack>;
 export type AnyBio = PlainBio | PinnedBio;
-export type BorrowingBio<D extends Dir = Dir> = Ref<bio<"borrowed pages", D>>;
+export type BorrowingBio<D extends Dir = Dir> = Ref<bio<"borrowed pages", D> & NotBack>;
 /** What bi_end_io receives. */
 export type EndedBio<H extends Holds> = Ref<ended_bio<H>>;
 // what the library asks for
@@ -144,15 +156,13 @@ export type FreshBioFor<D extends Dir> = Held<bio<Holds, D> & Fresh>;
 /** A bio that is not chained to another: its end is its own. */
 export type BorrowedBio = Borrowed<bio<Holds> & Fresh>;
 export type BioWithPins = Held<bio<"pinned user pages"> & Full>;
-export type BioBackFromDevice = Held<ended_bio<Holds>>;
+export type BioBackFromDevice = Borrowed<ended_bio<Holds>>;
 export type BioWithoutPins =
   | Held<emptied_bio>
   | Held<bio<"plain pages">>
   | Held<bio<"borrowed pages">>;
-export type PinnedOf<T> = Extract<
-  T,
-  Owned<bio<"pinned user pages">> | Ref<bio<"pinned user pages">>
->;
+type Pinned = bio<"pinned user pages">;
+export type PinnedOf<T> = [Extract<T, Pinned>] extends [never] ? T & Pinned : Extract<T, Pinned>;
 
 /** For a bio of either kind the parameter is a union, which bio_is_pinned() divides. */
 export type EndIo<H extends Holds> = (

@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Errors of the modelled world as values: what the kernel encodes as ERR_PTR(-EFAULT) or returns as -EFAULT. */
 
-import { err, type Err } from "neverthrow";
+import { err, Err, Ok } from "neverthrow";
 
 /** Errno numbers of the generic Linux ABI, for those this library can return. */
 export const ERRNO = {
@@ -59,9 +59,14 @@ class ErrnoValue<E extends ErrnoName> implements Errno<E> {
 export function ERR_PTR<E extends ErrnoName>(errno: E, message: string): Errno<E> {
   return new ErrnoValue(errno, message);
 }
-/** Whether an acquiring function failed; in the other branch the handle is yours.  Models IS_ERR(). */
+/**
+ * Whether an acquiring function failed; in the other branch the handle is yours.  Models IS_ERR().  A Result is asked isErr():
+ * a RangeError here.
+ */
 export function IS_ERR<T>(x: T): x is Extract<T, Errno> {
-  return x instanceof ErrnoValue;
+  if (x instanceof ErrnoValue) return true;
+  if (x instanceof Ok || x instanceof Err) throw new RangeError("IS_ERR(): a Result; ask isErr()");
+  return false;
 }
 /**
  * The error of a handle-or-error, for a function that returns a Result:

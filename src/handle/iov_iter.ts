@@ -4,7 +4,7 @@
 import type { UserAddr } from "./addr.js";
 import type { Borrowed, Held, Lent, Owned, Ref, SpentOwned, SpentRef } from "./affine.js";
 import type { PinFor } from "./bio.js";
-import type { LentBvec, OwnedBvecList } from "./bvec.js";
+import type { OwnedBvecList, user_bvec } from "./bvec.js";
 import type { Is } from "./kinds.js";
 import type { BorrowedFolio, BorrowedPage, Dir, page, SpentPageRef, user_pages } from "./page.js";
 
@@ -44,7 +44,9 @@ export interface Iovec {
   readonly iov_len: number;
 }
 /** A range of kernel pages that are contiguous in memory.  Models `struct bio_vec` where nothing of it is released. */
-export interface KernelBvec {
+export interface KernelBvec<D extends Dir = never> {
+  /** of what an extraction gave: the direction of its iterator.  Nobody said one for what is put together by hand. */
+  readonly [dir]?: D;
   /** the first page */
   readonly page: BorrowedPage;
   /** bytes from its start */
@@ -53,7 +55,7 @@ export interface KernelBvec {
   readonly len: number;
 }
 /** What an iterator goes over without owning it: kernel pages, and extents that somebody keeps pinned for this direction. */
-export type LentRange<D extends Dir> = KernelBvec | LentBvec<PinFor<D>>;
+export type LentRange<D extends Dir> = KernelBvec<PinFor<D>> | Borrowed<user_bvec<PinFor<D>>>;
 /** A range of kernel memory.  Models `struct kvec`; an address is a buffer and an offset here. */
 export interface Kvec {
   readonly iov_base: BorrowedVmArea;
@@ -83,8 +85,8 @@ export interface KernelPages extends Disposable {
   readonly bytes: number;
 }
 /** Extents of a kernel iterator: they are used, not released.  The end of a `using` block does nothing. */
-export interface KernelBvecs extends Disposable {
-  readonly kernel: readonly KernelBvec[];
+export interface KernelBvecs<D extends Dir = Dir> extends Disposable {
+  readonly kernel: ReadonlyArray<KernelBvec<D>>;
 }
 /** Of a user iterator: pins you own.  Of a kernel iterator: pages you only use.  Which one is in the value: is_pinned(). */
 export type ExtractedPages<D extends Dir, K extends IterKind> = K extends "user"
@@ -93,7 +95,7 @@ export type ExtractedPages<D extends Dir, K extends IterKind> = K extends "user"
 /** Of a user iterator: extents you own.  Of a kernel iterator: extents you only use.  is_pinned() tells. */
 export type Extracted<D extends Dir, K extends IterKind> = K extends "user"
   ? OwnedBvecList<D, "short">
-  : KernelBvecs;
+  : KernelBvecs<D>;
 
 // --- plain references: the way before pins -----------------------------------------------------------------
 /** A queue of references with one owner.  Iterating lends the pages; popping moves one out. */

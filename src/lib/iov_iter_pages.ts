@@ -7,7 +7,7 @@
 import type { Narrows } from "../handle/affine.js";
 import { raw, to_extracted_pages, to_flag_bits, to_iter_pages, to_page } from "../handle/cast.js";
 import type { Task } from "../handle/context.js";
-import { ERR_PTR, IS_ERR, type GupError } from "../handle/errno.js";
+import { ERR_PTR, IS_ERR, type GupError, type Errno } from "../handle/errno.js";
 import type {
   ExtractedPages,
   HeldIterPages,
@@ -266,6 +266,6 @@ function extract(asked: Request): UserPages | LentPages | GupError {
  * if (IS_ERR(got)) return got;
  * if (is_pinned(got)) put_user_pages(got);
  */
-export function is_pinned<T>(got: T): got is Exclude<T, KernelPages | KernelBvecs> {
+export function is_pinned<T>(got: T): got is Exclude<T, { readonly kernel: unknown } | Errno> {
   return got instanceof UserPages || got instanceof UserBvecList;
 }

@@ -195,7 +195,7 @@ function bvecs(w: World, iter: api.IovIter, n: number, left: ReturnType<typeof c
     return 0;
   }
   if (api.IS_ERR(got)) throw new Error(got.message);
-  const found = Array.from<api.BorrowedBvec | api.KernelBvec>(
+  const found = Array.from<api.BorrowedBvec | api.KernelBvec<api.Dir>>(
     api.is_pinned(got) ? got : got.kernel,
   ).map(({ page, offset, len }) => ({ pfn: api.page_to_pfn(page), offset, len }));
   // Piece by piece the same memory in the same order, and no extent that could have been part of the one before.
