@@ -26,6 +26,7 @@ import {
   end_io_pair,
   IS_ERR,
   submit_bio,
+  type AnyBio,
   type BlockDevice,
   type BorrowingBio,
   type EndedBio,
@@ -108,13 +109,16 @@ export function a_clone_is_just_put(clone: BorrowingBio) {
 export function an_ended_clone_is_put(clone: BorrowingBio) {
   bio_set_end_io(clone, (ended) => bio_put(ended));
 }
-export function only_a_clone_is_chained(plain: PlainBio, parent: PlainBio) {
-  // @ts-expect-error nobody would release it, or hear of its end
+export function a_plain_one_is_chained_too(plain: PlainBio, parent: PlainBio) {
   bio_chain(plain, parent);
 }
-export function nor_a_pinned_one(pinned: PinnedBio, parent: PlainBio) {
-  // @ts-expect-error
+export function a_pinned_one_is_not(pinned: PinnedBio, parent: PlainBio) {
+  // @ts-expect-error nobody would release its pins
   bio_chain(pinned, parent);
+}
+export function nor_one_that_may_be(bio: AnyBio, parent: PlainBio) {
+  // @ts-expect-error
+  bio_chain(bio, parent);
 }
 export function a_clone_may_be_chained_to_any(
   clone: BorrowingBio,

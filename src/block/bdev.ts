@@ -65,6 +65,8 @@ export function bdev_state(bdev: BlockDevice, called: string): BlockDeviceState 
   if (bdev instanceof BlockDeviceState && bdev.open) return bdev;
   throw_misuse("not-a-handle", called, "no open block device");
 }
+const is_power_of_two = (n: number): boolean =>
+  Number.isInteger(n) && Number.isInteger(Math.log2(n));
 const is_count = (n: number): boolean => n === Infinity || (Number.isSafeInteger(n) && n > 0);
 /**
  * Sets what the disk takes at once; a larger bio is split, and only the original releases.  Models queue_limits_set().
@@ -79,11 +81,10 @@ export function queue_limits_set(
   const state = bdev_state(bdev, "queue_limits_set()");
   const next = { ...state.limits, ...limits };
   const block = next.logical_block_size;
-  const power_of_two = Number.isInteger(Math.log2(block));
-  if (!power_of_two || block < SECTOR_SIZE || block > PAGE_SIZE) {
+  if (!is_power_of_two(block) || block < SECTOR_SIZE || block > PAGE_SIZE) {
     return ERR_PTR("EINVAL", `${block} bytes are no block size`);
   }
-  if (!Number.isInteger(Math.log2(next.dma_alignment)) || next.dma_alignment > PAGE_SIZE) {
+  if (!is_power_of_two(next.dma_alignment) || next.dma_alignment > PAGE_SIZE) {
     return ERR_PTR("EINVAL", `${next.dma_alignment} bytes are no alignment`);
   }
   if (next.max_sectors < block / SECTOR_SIZE || !is_count(next.max_sectors)) {

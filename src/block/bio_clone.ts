@@ -93,14 +93,18 @@ export function chain(state: BioState, onto: BioState): void {
 }
 /**
  * Makes a bio end not before another one has: `parent` ends when both are done, with the first error of either.  Models
- * bio_chain().  The bio has no end_io of its own; it is put when it ends.
+ * bio_chain().  The bio has no end_io of its own; it is put when it ends, so that it cannot be one with pins: nobody would
+ * release them.
  */
-export function bio_chain(bio: FreshBio<"borrowed pages">, parent: HeldBio): void {
+export function bio_chain(bio: FreshBio<"plain pages" | "borrowed pages">, parent: HeldBio): void {
   const called = "bio_chain()";
   const [state, onto] = [bio_state(bio, called), bio_state(parent, called)];
   state.assert_phase(called, "fresh");
   onto.assert_phase(called, "fresh");
   onto.assert_machine(state.machine, called);
+  if (state.holds !== "plain pages" && state.holds !== "borrowed pages") {
+    throw_misuse("bio-put-with-pins", called, state.describe(), state.facts());
+  }
   for (let above: BioState | null = onto; above; above = above.parent) {
     if (above === state) throw_misuse("bio-reused", called, `${state.describe()}, its own parent`);
   }

@@ -18,14 +18,20 @@ import type { SoftirqContext } from "../handle/context.js";
 import type { BlkError } from "../handle/errno.js";
 import type { Dir, Page } from "../handle/page.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
-import { throw_misuse } from "../machine/machine.js";
+import { throw_misuse, warn_misuse } from "../machine/machine.js";
+import { make_report } from "../machine/misuse.js";
 import { bio_check_pages_dirty, bio_put, bio_release_pages } from "./bio_pages.js";
 import { bio_state, type BioState } from "./bio_state.js";
 import { for_each_page } from "./bvec.js";
 
-/** Whether the bio holds pinned pages, for code that gets either kind (ours; C asks for BIO_PAGE_PINNED). */
+/**
+ * Whether the bio holds pinned pages, for code that gets either kind (ours; C asks for BIO_PAGE_PINNED).  Of one that holds
+ * nothing yet this decides: it is for plain pages from now on.
+ */
 export function bio_is_pinned<T extends Borrowed<object>>(bio: T): bio is PinnedOf<T> {
-  return bio_state(bio, "bio_is_pinned()").holds === "pinned user pages";
+  const state = bio_state(bio, "bio_is_pinned()");
+  state.holds ??= "plain pages";
+  return state.holds === "pinned user pages";
 }
 /** Why the transfer failed, or null.  Models bio->bi_status. */
 export function bio_error(bio: BioBackFromDevice): BlkError | null {
@@ -121,25 +127,39 @@ export function bio_set_end_io_pair(bio: OwnBioFor<Dir>, pair: EndIoPair): void 
   if (typeof pair?.normal !== "function" || typeof pair.user_page !== "function") {
     throw new RangeError(`${called}: no pair of functions`);
   }
-  if (state.is_clone) throw_misuse("mixed-bio", called, state.describe(), state.facts());
+  if (state.holds === "borrowed pages") {
+    throw_misuse("mixed-bio", called, state.describe(), state.facts());
+  }
+  if (state.parent) throw_misuse("bio-reused", called, `${state.describe()}, chained`);
   state.end_io = (ended: never, softirq) => {
     if (state.holds === "pinned user pages") pair.user_page(ended, softirq);
     else pair.normal(ended, softirq);
   };
+}
+/** Nobody can release the pins of a bio that was given away and had no end_io.  Linux does not notice, nor does plain mode. */
+function warn_of_leak(bio: BioState): void {
+  if (bio.holds !== "pinned user pages" || bio.refs.length === 0) return;
+  const what = `${bio.describe()}, submitted without an end_io`;
+  warn_misuse(bio.machine, make_report("leak", "submit_bio()", what, bio.facts()));
 }
 /**
  * A bio is done, or a bio that was chained to it.  When all are, its end_io runs; a chained bio is put and ends its parent
  * instead.  Models bio_endio().
  */
 export function bio_endio(bio: BioState, softirq: SoftirqContext): void {
+  let early: BioState | null = null;
   for (let at: BioState | null = bio; at && --at.remaining === 0;) {
     at.phase = "ended";
     if (at.is_clone) at.origin.clones_in_flight--;
     const { parent }: BioState = at;
     if (parent) {
       parent.error ??= at.error;
+      if (at.clones_in_flight > 0) early ??= at;
       at.hand_over("bio_put", "gone");
-    } else if (!at.waited_for) at.end_io?.(to_ended_bio<never>(at) as never, softirq);
+    } else if (at.end_io && !at.waited_for) {
+      at.end_io(to_ended_bio<never>(at) as never, softirq);
+    } else if (at.given_away && at.machine.probe) warn_of_leak(at);
     at = parent;
   }
+  early?.assert_no_clone_in_flight("bio_chain()"); // it was put, and they use its table of segments
 }

@@ -8,9 +8,10 @@ import type { Task } from "../handle/context.js";
 import { ERR_PTR, IS_ERR, PTR_ERR, type GupError } from "../handle/errno.js";
 import type { IovIter } from "../handle/iov_iter.js";
 import type { BorrowedUserPage, Dir } from "../handle/page.js";
-import { iov_iter_is_source, iov_iter_revert } from "../lib/iov_iter.js";
+import { iov_iter_revert } from "../lib/iov_iter.js";
 import { iov_iter_extract_pages } from "../lib/iov_iter_pages.js";
 import { iter_state } from "../lib/iter_state.js";
+import { machine_of } from "../machine/context.js";
 import { MAX_BIO_BYTES, PAGE_SIZE } from "../machine/limits.js";
 import { throw_misuse } from "../machine/machine.js";
 import { bvec_list_state, bvec_state, type UserBvecList } from "../mm/bvec_state.js";
@@ -44,9 +45,24 @@ function run_from(pages: readonly BorrowedUserPage[], from: number): number[] {
   }
   return run;
 }
+/** What can be said before anything is extracted, and the iterator moves. */
+function check_iter(bio: BioState, iter: IovIter, current: Task, called: string): void {
+  const { is_user, dir, iter_type } = iter_state(iter, called);
+  bio.assert_machine(machine_of(current, called), called);
+  if (is_user !== (bio.holds === "pinned user pages")) {
+    throw_misuse("mixed-bio", called, bio.describe(), [`from      an ${iter_type}`]);
+  }
+  if (bio.dir === "dest" && dir === "source") {
+    throw_misuse("wrong-direction", called, "an iterator over memory that is read", [
+      `into      ${bio.describe()}`,
+    ]);
+  }
+}
 /** Gives the bytes of a last, unfinished block back to the iterator, and their pins. */
-function align_down(bio: BioState, iter: IovIter, called: string): void {
-  const rest = bio.size % bio.bdev.limits.logical_block_size;
+function align_down(bio: BioState, iter: IovIter, before: number, called: string): void {
+  const { logical_block_size } = bio.bdev.limits;
+  // What was in the bio before is not the iterator's.
+  const rest = Math.min(bio.size % logical_block_size, bio.size - before);
   if (rest === 0) return;
   bio.trim_end(rest, called);
   iov_iter_revert(iter, rest);
@@ -58,7 +74,6 @@ function fill(
   called: string,
   take: (maxsize: number, maxpages: number) => number | GupError,
 ): Result<number, GupError> {
-  iter_state(iter, called);
   const before = bio.size;
   let error: GupError | null = null;
   while (iter.count > 0 && bio.vecs.length < bio.max_vecs && bio.size < MAX_BIO_BYTES) {
@@ -67,7 +82,7 @@ function fill(
     if (typeof added !== "number") error = added;
     break;
   }
-  align_down(bio, iter, called);
+  align_down(bio, iter, before, called);
   const bytes = bio.size - before;
   if (bytes > 0) return ok(bytes);
   return PTR_ERR(error ?? no_block(bio));
@@ -96,6 +111,7 @@ export function bio_iov_iter_get_pages<D extends Dir>(
 ): Result<number, GupError> {
   const called = "bio_iov_iter_get_pages()";
   const state = filling(bio, "pinned user pages", called);
+  check_iter(state, iter, current, called);
   return fill(state, iter, called, (maxsize, maxpages) => {
     using pages = iov_iter_extract_pages(iter, maxsize, maxpages, current);
     if (IS_ERR(pages)) return pages;
@@ -137,15 +153,12 @@ export function bio_iov_bvec_set<D extends Dir>(
   const called = "bio_iov_bvec_set()";
   const state = filling(bio, "borrowed pages", called);
   if (state.is_clone) throw_misuse("bio-reused", called, `${state.describe()}, a clone`);
-  if (state.dir === "dest" && iov_iter_is_source(iter)) {
-    throw_misuse("wrong-direction", called, "an iterator over memory that is read", [
-      `into      ${state.describe()}`,
-    ]);
-  }
+  check_iter(state, iter, current, called);
   return fill(state, iter, called, (maxsize, maxpages) => {
     const pages = iov_iter_extract_pages(iter, maxsize, maxpages, current);
     if (IS_ERR(pages)) return pages;
     const { kernel, offset, bytes } = pages;
+    if (bytes === 0) return ERR_PTR("EFAULT", "the iterator has no page there");
     const done = add_pages(
       kernel,
       offset,

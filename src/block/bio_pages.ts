@@ -23,6 +23,12 @@ function with_pins(bio: object, called: string): BioState {
   state.assert_no_clone_in_flight(called);
   return state;
 }
+/** Only a READ wrote into its pages. */
+function assert_written(state: BioState, called: string): void {
+  if (state.dir !== "dest") {
+    throw_misuse("wrong-direction", called, state.describe(), state.facts());
+  }
+}
 /**
  * Dirties the pages of a READ before it is submitted.  Models bio_set_pages_dirty().
  *
@@ -38,7 +44,7 @@ export function bio_set_pages_dirty(bio: PinnedBioFor<"dest">, current: ProcessC
 /**
  * Unpins the pages of a bio.  Models bio_release_pages().  The bio is empty afterwards: bio_put() it.
  *
- * @param mark_dirty - whether they were written; locks each folio, so it takes a context that may sleep
+ * @param mark_dirty - whether they were written, as those of a READ are; locks each folio, so it takes a context that may sleep
  */
 export const bio_release_pages: Narrows<
   BioWithPins,
@@ -47,6 +53,7 @@ export const bio_release_pages: Narrows<
 > = (bio, mark_dirty, current?: ProcessContext) => {
   const state = with_pins(bio, "bio_release_pages()");
   if (mark_dirty) {
+    assert_written(state, "bio_release_pages()");
     if (!current) throw_misuse("sleep-in-atomic", "bio_release_pages()", "no context");
     state.assert_machine(might_sleep(current, "bio_release_pages()"), "bio_release_pages()");
     state.set_dirty();
@@ -63,6 +70,7 @@ export const bio_check_pages_dirty: Narrows<
 > = (bio) => {
   const by = "bio_check_pages_dirty";
   const state = with_pins(bio, `${by}()`);
+  assert_written(state, `${by}()`);
   const finish = (): void => {
     state.release(by);
     state.hand_over(by, "gone");
@@ -72,6 +80,7 @@ export const bio_check_pages_dirty: Narrows<
     return;
   }
   state.hand_over(by, "submitted");
+  state.emptied = true; // what was cloned from it has no pages any more
   schedule_work_on(state.machine, () => {
     state.set_dirty();
     finish();
@@ -81,6 +90,7 @@ export const bio_check_pages_dirty: Narrows<
 export const bio_put: Narrows<BioWithoutPins, { is: SpentBio<By<"bio_put">> }> = (bio) => {
   const state = bio_state(bio, "bio_put()");
   state.assert_phase("bio_put()", "fresh", "ended");
+  state.assert_not_chained("bio_put()");
   if (state.holds === "pinned user pages" && !state.emptied && state.vecs.length > 0) {
     throw_misuse("bio-put-with-pins", "bio_put()", state.describe(), state.facts());
   }

@@ -185,6 +185,12 @@ export class BioState {
     if (this.clones_in_flight === 0) return;
     throw_misuse("clone-in-flight", called, this.describe(), this.facts());
   }
+  /** A chained bio that is put before it was submitted never ends, and so its parent does not either. */
+  assert_not_chained(called: string): void {
+    if (this.parent && this.phase === "fresh") {
+      throw_misuse("bio-reused", called, `${this.describe()}, chained: submit_bio() ends it`);
+    }
+  }
   /** Drops every reference, as many as were moved in. */
   release(by: EndedBy): void {
     const { machine, refs } = this;
@@ -206,6 +212,7 @@ export class BioState {
   [Symbol.dispose](): void {
     const { phase } = this;
     if (this.given_away || phase === "submitted" || phase === "gone" || !this.machine.alive) return;
+    this.assert_not_chained("end of the block");
     this.assert_no_clone_in_flight("end of the block");
     if (this.holds === "pinned user pages" && !this.emptied) this.release("bio_release_pages");
     this.hand_over("bio_put", "gone");

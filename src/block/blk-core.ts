@@ -20,8 +20,11 @@ import { for_each_run } from "./bvec.js";
 class PlugState {
   readonly machine: MachineState;
   readonly requests: Request[] = [];
+  /** whose it is: 0 a task, 1 and more a kworker */
+  readonly runs_in: number;
   constructor(machine: MachineState) {
     this.machine = machine;
+    this.runs_in = machine.in_kworker;
   }
   add(bio: BioState): void {
     if (!this.requests.some((request) => request.merge(bio))) this.requests.push(new Request(bio));
@@ -30,13 +33,16 @@ class PlugState {
     for (const request of this.requests.splice(0)) blk_mq_start_request(request);
   }
   [Symbol.dispose](): void {
-    if (plugs.get(this.machine) !== this) return;
-    plugs.delete(this.machine);
+    const here = plugs.get(this.machine);
+    if (here?.get(this.runs_in) !== this) return;
+    here.delete(this.runs_in);
     if (this.machine.alive) this.flush();
   }
 }
-/** Of the task that runs: there is one at a time. */
-const plugs = new WeakMap<MachineState, PlugState>();
+/** Of the task that runs, there is one at a time, and of the kworkers that run while it waits. */
+const plugs = new WeakMap<MachineState, Map<number, PlugState>>();
+const plug_of = (machine: MachineState): PlugState | undefined =>
+  plugs.get(machine)?.get(machine.in_kworker);
 /** What was submitted since blk_start_plug(); the end of a `using` block is blk_finish_plug(). */
 export type Plug = Disposable;
 /**
@@ -53,7 +59,9 @@ export type Plug = Disposable;
  */
 export function blk_start_plug(current: ProcessContext): Plug {
   const plug = new PlugState(might_sleep(current, "blk_start_plug()"));
-  if (!plugs.has(plug.machine)) plugs.set(plug.machine, plug);
+  const here = plugs.get(plug.machine) ?? new Map<number, PlugState>();
+  plugs.set(plug.machine, here);
+  if (!here.has(plug.runs_in)) here.set(plug.runs_in, plug);
   return plug;
 }
 /** Sends what was collected to the disks.  Models blk_finish_plug(). */
@@ -105,7 +113,7 @@ function refusal(bio: BioState): BlkError | null {
 /** One bio that the disk can take whole. */
 function issue(bio: BioState): void {
   const { machine } = bio;
-  const plug = machine.in_softirq > 0 ? undefined : plugs.get(machine);
+  const plug = machine.in_softirq > 0 ? undefined : plug_of(machine);
   if (plug) plug.add(bio);
   else blk_mq_start_request(new Request(bio));
 }
@@ -162,11 +170,11 @@ export function submit_bio_wait(bio: HeldBio, current: ProcessContext): BlkError
   if (state.parent) throw_misuse("bio-reused", called, `${state.describe()}, chained`);
   state.waited_for = true;
   submit(state);
-  plugs.get(machine)?.flush();
+  plug_of(machine)?.flush();
   wait_for_completion(machine, () => state.phase !== "submitted", called, state);
   return state.error;
 }
 /** Sends what the running task collected, since it is going to sleep. */
 export function blk_flush_plug(machine: MachineState): void {
-  plugs.get(machine)?.flush();
+  plug_of(machine)?.flush();
 }

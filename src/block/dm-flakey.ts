@@ -14,6 +14,7 @@ import type {
 import { to_flakey } from "../handle/cast.js";
 import { ERR_PTR, type BlkError } from "../handle/errno.js";
 import { add_holder, raise_softirq } from "../machine/context.js";
+import { Heap } from "../machine/heap.js";
 import { bdev_state, BlockDeviceState } from "./bdev.js";
 import { blk_mq_serve, type Request } from "./blk-mq.js";
 
@@ -22,18 +23,28 @@ interface InFlight extends FlakeyIo {
   readonly request: Request;
   /** until complete() names it */
   held: boolean;
-  /** requests that end before it */
-  delay: number;
+  /** how many requests must have ended before it is ready; counted from its arrival, until it arrived */
+  due: number;
   /** bytes that go before the rest, or before the error */
   bytes: number;
   bytes_left: number;
   readonly error: BlkError | null;
 }
+const is_older = (a: InFlight, b: InFlight): boolean => a.nr < b.nr;
 class FlakeyState extends BlockDeviceState {
   readonly #under: BlockDeviceState;
   readonly #plan: FlakeyPlan;
-  #flying: InFlight[] = [];
+  /** by their numbers, and so in their order */
+  readonly #flying = new Map<number, InFlight>();
+  readonly #held = new Heap<InFlight>(is_older);
+  readonly #ready = new Heap<InFlight>(is_older);
+  readonly #delayed = new Heap<InFlight>(
+    (a, b) => a.due < b.due || (a.due === b.due && is_older(a, b)),
+  );
   #next = 0;
+  #nr_ended = 0;
+  #serving = false;
+  #arrived: InFlight[] = [];
   constructor(under: BlockDeviceState, plan: FlakeyPlan) {
     super(under.machine, `flakey:${under.name}`, {
       size: under.size,
@@ -52,28 +63,46 @@ class FlakeyState extends BlockDeviceState {
     add_holder(under.machine, () => this.#let_one_go());
   }
   get in_flight(): readonly FlakeyIo[] {
-    return this.#flying.map(({ nr, op, sector, bytes_left }) => ({ nr, op, sector, bytes_left }));
+    const flying = [...this.#flying.values()];
+    return flying.map(({ nr, op, sector, bytes_left }) => ({ nr, op, sector, bytes_left }));
   }
   #queue(request: Request): void {
     const { op, sector, bytes } = request;
     const io: FlakeyIo = { nr: this.#next++, op, sector, bytes_left: bytes };
-    const { hold = false, delay = 0, error, ...fate } = this.#fate(io);
+    const { hold, delay = 0, error, ...fate } = this.#fate(io);
     const { bytes: first = error === undefined ? bytes : 0 } = fate;
-    this.#flying.push({
+    const flying: InFlight = {
       ...io,
       request,
-      held: hold,
-      delay,
+      held: hold === true,
+      due: delay,
       bytes: Math.min(first, bytes),
       error: error === undefined ? null : ERR_PTR(error, `${this.name}: as planned`),
-    });
+    };
+    this.#flying.set(io.nr, flying);
+    // What is submitted while another ends does not wait for that one.
+    if (this.#serving && !flying.held) this.#arrived.push(flying);
+    else this.#arrive(flying);
     this.#tick();
+  }
+  #arrive(io: InFlight): void {
+    io.due += this.#nr_ended;
+    this.#line_up(io);
+  }
+  #line_up(io: InFlight): void {
+    if (io.held) this.#held.push(io);
+    else if (io.due > this.#nr_ended) this.#delayed.push(io);
+    else this.#ready.push(io);
   }
   /** What the plan says.  A plan that cannot be followed fails the request, and its error is thrown where that ends. */
   #fate(io: FlakeyIo): FlakeyOutcome {
     try {
-      const fate = this.#plan(io) ?? {};
-      const { bytes = 0, delay = 0 } = fate;
+      // A copy: what is looked at here is what happens.
+      const fate: FlakeyOutcome = { ...this.#plan(io) };
+      const { bytes = 0, delay = 0, error } = fate;
+      if (error !== undefined && error !== "EIO" && error !== "ENOSPC") {
+        throw new RangeError(`the plan of ${this.name} fails with ${String(error)}`);
+      }
       if (!Number.isInteger(bytes) || bytes < 0 || bytes % this.limits.logical_block_size !== 0) {
         throw new RangeError(`the plan of ${this.name} transfers ${bytes} bytes: no blocks`);
       }
@@ -90,40 +119,48 @@ class FlakeyState extends BlockDeviceState {
   }
   #tick(): void {
     raise_softirq(this.machine, (softirq) => {
-      const ready = this.#flying.filter(({ held }) => !held);
       // In their order, but for those that wait; if all wait, the one that waits least.
-      const least = Math.min(...ready.map(({ delay }) => delay));
-      const io = ready.find(({ delay }) => delay === least);
+      const io = this.#ready.pop() ?? this.#delayed.pop();
       if (!io) return;
+      this.#serving = true;
       try {
         blk_mq_serve(io.request, io.bytes, io.error, softirq);
       } finally {
-        this.#served(io, ready);
+        this.#serving = false;
+        this.#served(io);
       }
     });
   }
-  /** Ended, and those that wait for others wait for one less; or the rest of it is served next. */
-  #served(io: InFlight, ready: readonly InFlight[]): void {
+  /** Ended, and those that were there wait for one less; or the rest of it is served next. */
+  #served(io: InFlight): void {
     if (io.request.bios.length === 0) {
-      this.#flying = this.#flying.filter((other) => other !== io);
-      for (const other of ready) other.delay = Math.max(0, other.delay - 1);
-      return;
+      this.#flying.delete(io.nr);
+      this.#nr_ended++;
+      while ((this.#delayed.least?.due ?? Infinity) <= this.#nr_ended) {
+        this.#ready.push(this.#delayed.pop()!);
+      }
+    } else {
+      io.bytes = io.bytes_left = io.request.bytes;
+      this.#line_up(io);
+      this.#tick();
     }
-    io.bytes = io.bytes_left = io.request.bytes;
-    this.#tick();
+    for (const arrived of this.#arrived.splice(0)) this.#arrive(arrived);
   }
   complete(nr: number): boolean {
-    const io = this.#flying.find((other) => other.nr === nr && other.held);
-    if (!io) return false;
+    const io = this.#flying.get(nr);
+    if (!io?.held) return false;
     io.held = false;
-    io.delay = 0;
+    io.due = 0;
+    this.#line_up(io);
     this.#tick();
     return true;
   }
   /** Somebody waits: the oldest that is held goes. */
   #let_one_go(): boolean {
-    const oldest = this.#flying.find(({ held }) => held);
-    return oldest !== undefined && this.complete(oldest.nr);
+    for (let io = this.#held.pop(); io; io = this.#held.pop()) {
+      if (io.held) return this.complete(io.nr); // others went by their number
+    }
+    return false;
   }
   override get size(): number {
     return this.#under.size;

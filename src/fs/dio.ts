@@ -9,7 +9,7 @@ import { bio_error, bio_set_end_io } from "../block/bio_end_io.js";
 import { bio_check_pages_dirty, bio_put, bio_release_pages } from "../block/bio_pages.js";
 import { submit_bio } from "../block/blk-core.js";
 import type { BioBackFromDevice, BlockDevice, EndedBio, FreshBio } from "../handle/bio.js";
-import type { Task } from "../handle/context.js";
+import type { SoftirqContext, Task } from "../handle/context.js";
 import { PTR_ERR, type BlkError, type GupError } from "../handle/errno.js";
 import { SECTOR_SIZE } from "../machine/limits.js";
 
@@ -20,7 +20,7 @@ export interface Kiocb {
   /** byte position in the file or on the disk */
   readonly ki_pos: number;
   /** With it the call does not wait: this is told the result, in softirq context. */
-  readonly ki_complete?: (result: DioResult) => void;
+  readonly ki_complete?: (result: DioResult, softirq: SoftirqContext) => void;
 }
 /** How a transfer holds its pages. */
 export interface DioOptions {
@@ -33,6 +33,22 @@ export interface DioOptions {
   readonly order?: "release first" | "complete first";
   /** A fault in the middle leaves a short count, and not an error.  Models IOMAP_DIO_PARTIAL. */
   readonly partial?: boolean;
+}
+/** Options as they can be; anything else is the caller's mistake. */
+export function check_options(options: DioOptions, called: string): void {
+  if (typeof options !== "object" || options === null) {
+    throw new RangeError(`${called}: ${String(options)} are no options`);
+  }
+  const { references, order, partial } = options;
+  for (const [name, is, allowed] of [
+    ["references", references, ["per page", "per extent"]],
+    ["order", order, ["release first", "complete first"]],
+    ["partial", partial, [true, false]],
+  ] as const) {
+    const all: readonly unknown[] = allowed;
+    if (is === undefined || all.includes(is)) continue;
+    throw new RangeError(`${called}: ${name}: ${String(is)}, and not one of ${all.join(", ")}`);
+  }
 }
 /** One run of the disk that is transferred. */
 export interface Run {
@@ -53,25 +69,23 @@ export function zero_tail({ new_block, into_block }: Run, written: number): numb
 export const zero_front = ({ new_block, into_block }: Run): number =>
   new_block === 0 ? 0 : into_block;
 
+/** Told once; null: the submitter put the last reference, in its own context. */
+type Complete = (result: DioResult, softirq: SoftirqContext | null) => void;
+
 export class Dio {
   readonly current: Task;
   readonly bdev: BlockDevice;
   readonly per_page: boolean;
   readonly #release_first: boolean;
   readonly #partial: boolean;
-  readonly #complete: (result: DioResult) => void;
+  readonly #complete: Complete;
   /** bios that are out, and the submitter */
   #ref = 1;
   /** bytes that were submitted, or done without a bio: all of them count, or there is an error */
   #size = 0;
   #error: DioError | null = null;
   #ends_short = false;
-  constructor(
-    current: Task,
-    bdev: BlockDevice,
-    options: DioOptions,
-    complete: (result: DioResult) => void,
-  ) {
+  constructor(current: Task, bdev: BlockDevice, options: DioOptions, complete: Complete) {
     this.current = current;
     this.bdev = bdev;
     this.per_page = options.references === "per page";
@@ -100,8 +114,8 @@ export class Dio {
   done(bytes: number): void {
     this.#size += bytes;
   }
-  put(): void {
-    if (--this.#ref === 0) this.#complete(this.result());
+  put(softirq: SoftirqContext | null): void {
+    if (--this.#ref === 0) this.#complete(this.result(), softirq);
   }
   result(): DioResult {
     return this.#error ? PTR_ERR(this.#error) : ok(this.#size);
@@ -112,8 +126,8 @@ export class Dio {
     bytes: number,
     release: (ended: EndedBio<"pinned user pages">) => void,
   ): void {
-    bio_set_end_io(bio, (ended) => {
-      this.#end(ended, () => {
+    bio_set_end_io(bio, (ended, softirq) => {
+      this.#end(ended, softirq, () => {
         release(ended);
       });
     });
@@ -123,8 +137,8 @@ export class Dio {
   }
   /** The same of pages that nobody has to release. */
   submit_unpinned(bio: FreshBio<"plain pages" | "borrowed pages">, bytes: number): void {
-    bio_set_end_io(bio, (ended) => {
-      this.#end(ended, () => {
+    bio_set_end_io(bio, (ended, softirq) => {
+      this.#end(ended, softirq, () => {
         bio_put(ended);
       });
     });
@@ -132,11 +146,11 @@ export class Dio {
     this.#size += bytes;
     submit_bio(bio);
   }
-  #end(ended: BioBackFromDevice, release: () => void): void {
+  #end(ended: BioBackFromDevice, softirq: SoftirqContext, release: () => void): void {
     const error = bio_error(ended);
     if (error) this.fail(error);
     const put = (): void => {
-      this.put();
+      this.put(softirq);
     };
     const [first, then] = this.#release_first ? [release, put] : [put, release];
     try {

@@ -15,8 +15,15 @@ import {
   iov_iter_truncate,
 } from "../lib/iov_iter.js";
 import { iov_iter_ubuf } from "../lib/iov_iter_init.js";
+import { might_sleep } from "../machine/context.js";
 import { BIO_MAX_VECS } from "../machine/limits.js";
-import type { DioError, DioOptions, DioResult, Kiocb } from "./dio.js";
+import {
+  check_options,
+  type DioError,
+  type DioOptions,
+  type DioResult,
+  type Kiocb,
+} from "./dio.js";
 import {
   check_iocb,
   iomap_dio_rw,
@@ -25,9 +32,11 @@ import {
   type Queued,
 } from "./iomap.js";
 
+/** What lies behind the last whole block of a disk cannot be transferred. */
+const whole_blocks = (size: number, block: number): number => size - (size % block);
 /** A disk is a file in one piece. */
 function disk_as_file(bdev: BlockDevice, block: number): IomapFile {
-  const { size } = bdev;
+  const size = whole_blocks(bdev.size, block);
   return {
     bdev,
     i_size: size,
@@ -54,22 +63,27 @@ export function blkdev_direct_IO(
   bdev: BlockDevice,
   options: DioOptions = {},
 ): Result<number | Queued, DioError> {
-  const { size, limits } = bdev_state(bdev, "blkdev_direct_IO()");
-  check_iocb(iocb, "blkdev_direct_IO()");
+  const called = "blkdev_direct_IO()";
+  const { size, limits } = bdev_state(bdev, called);
+  might_sleep(current, called);
+  check_iocb(iocb, called);
+  check_options(options, called);
   const refused = refuse_alignment(bdev, iter, iocb.ki_pos);
   if (refused) return PTR_ERR(refused);
-  const left = Math.max(0, size - iocb.ki_pos);
+  const left = Math.max(0, whole_blocks(size, limits.logical_block_size) - iocb.ki_pos);
   if (left === 0 && iter.count > 0 && !iov_iter_is_dest(iter)) {
     return PTR_ERR(ERR_PTR("ENOSPC", `position ${iocb.ki_pos} is beyond the end of the disk`));
   }
   const cut = Math.max(0, iter.count - left);
   iov_iter_truncate(iter, left);
-  const one_bio = iov_iter_npages(iter, BIO_MAX_VECS + 1) <= BIO_MAX_VECS;
-  const partial = options.partial ?? (options.references === "per page" && one_bio);
-  const file = disk_as_file(bdev, limits.logical_block_size);
-  const done = iomap_dio_rw(current, iocb, iter, file, { ...options, partial });
-  iov_iter_reexpand(iter, iter.count + cut);
-  return done;
+  try {
+    const one_bio = iov_iter_npages(iter, BIO_MAX_VECS + 1) <= BIO_MAX_VECS;
+    const partial = options.partial ?? (options.references === "per page" && one_bio);
+    const file = disk_as_file(bdev, limits.logical_block_size);
+    return iomap_dio_rw(current, iocb, iter, file, { ...options, partial });
+  } finally {
+    iov_iter_reexpand(iter, iter.count + cut);
+  }
 }
 function direct(
   current: Task,

@@ -7,7 +7,7 @@ import { err, ok, type Result } from "neverthrow";
 import { bdev_state } from "../block/bdev.js";
 import { blk_flush_plug, blk_start_plug } from "../block/blk-core.js";
 import type { BlockDevice, Op } from "../handle/bio.js";
-import type { Task } from "../handle/context.js";
+import type { AnyContext, Task } from "../handle/context.js";
 import { ERR_PTR, IS_ERR, PTR_ERR, type BlkError } from "../handle/errno.js";
 import type { IovIter } from "../handle/iov_iter.js";
 import { iov_iter_zero } from "../lib/iov_copy.js";
@@ -22,6 +22,7 @@ import {
 import { might_sleep, wait_for_completion } from "../machine/context.js";
 import { throw_misuse } from "../machine/machine.js";
 import {
+  check_options,
   Dio,
   type DioError,
   type DioOptions,
@@ -39,9 +40,12 @@ export interface Iomap {
   readonly offset: number;
   /** bytes */
   readonly length: number;
-  /** first byte on the disk */
+  /** first byte on the disk; of a HOLE any number */
   readonly addr: number;
-  /** the blocks were allocated for this write: what it leaves of them must be zeroed.  Models IOMAP_F_NEW */
+  /**
+   * The blocks were allocated for this write: what it leaves of them must be zeroed, so the run ends where a block of the file
+   * does, or not before the write.  Models IOMAP_F_NEW.
+   */
   readonly is_new?: boolean;
 }
 /** What direct I/O asks a file system.  Models struct iomap_ops, and of the inode what it needs. */
@@ -52,9 +56,9 @@ export interface IomapFile {
   /** bytes of a block of the file system: a multiple of the disk's */
   readonly i_blocksize: number;
   /** The run that `pos` lies in, at least one byte of it; for a write with a place on the disk. */
-  iomap_begin(pos: number, length: number, op: Op): Iomap | BlkError;
-  /** A write ended: `bytes` from `pos` are on the disk.  Softirq context. */
-  end_io?(pos: number, bytes: number): void;
+  readonly iomap_begin: (pos: number, length: number, op: Op) => Iomap | BlkError;
+  /** A write ended: `bytes` from `pos` are on the disk.  In softirq context; of a write without bios in that of its caller. */
+  readonly end_io?: (pos: number, bytes: number, context: AnyContext) => void;
 }
 /** Nothing yet: ki_complete() will be told. */
 export type Queued = "EIOCBQUEUED";
@@ -90,13 +94,13 @@ export function refuse_alignment(bdev: BlockDevice, iter: IovIter, pos: number):
     ? null
     : ERR_PTR("EINVAL", `${count} bytes are not a number of blocks of ${block}`);
 }
+const is_new = ({ is_new, type }: Iomap): boolean => is_new === true || type === "IOMAP_UNWRITTEN";
 /** The run from `pos` on, as far as the iterator goes. */
 function run_of(map: Iomap, file: IomapFile, pos: number, count: number): Run {
-  const is_new = map.is_new === true || map.type === "IOMAP_UNWRITTEN";
   return {
     position: map.addr + pos - map.offset,
     len: Math.min(map.offset + map.length - pos, count),
-    new_block: is_new ? file.i_blocksize : 0,
+    new_block: is_new(map) ? file.i_blocksize : 0,
     into_block: pos % file.i_blocksize,
   };
 }
@@ -115,24 +119,46 @@ function transfer(dio: Dio, iter: IovIter, map: Iomap, run: Run): number {
   }
   return dio_write(dio, iter, run);
 }
-function check_map(map: Iomap, pos: number, bdev: BlockDevice, op: Op): BlkError | null {
-  const block = bdev_state(bdev, "iomap_dio_rw()").limits.logical_block_size;
-  const covers = map.offset <= pos && map.offset + map.length > pos;
-  const whole = (map.offset + map.length) % block === 0;
+const TYPES: readonly unknown[] = ["IOMAP_HOLE", "IOMAP_MAPPED", "IOMAP_UNWRITTEN"];
+/** What is wrong with a run for the `wanted` bytes from `pos` on, or null. */
+function check_map(map: Iomap, file: IomapFile, pos: number, wanted: Wanted): BlkError | null {
+  const { op, ki_pos, end } = wanted;
+  const { type, offset, length, addr } = map;
+  const block = bdev_state(file.bdev, "iomap_dio_rw()").limits.logical_block_size;
+  const are_numbers = [offset, length, addr].every((n) => Number.isSafeInteger(n));
+  const are_ends = are_numbers && [offset, addr].every((n) => Number.isSafeInteger(n + length));
+  if (!TYPES.includes(type) || !are_ends) {
+    return ERR_PTR("EIO", `the file system gave no run for ${pos}`);
+  }
+  const last = offset + length;
+  const covers = offset <= pos && last > pos;
   // What is only filled with zeroes may go on after a fault inside a block, and be refused there.
-  const no_disk = op === "REQ_OP_READ" ? map.type !== "IOMAP_MAPPED" : map.type === "IOMAP_HOLE";
-  const placed = no_disk || (whole && (map.addr + pos - map.offset) % block === 0);
-  return covers && placed
-    ? null
-    : ERR_PTR("EIO", `the file system's run at ${map.offset} is not where ${pos} is, or no block`);
+  const no_disk = op === "REQ_OP_READ" ? type !== "IOMAP_MAPPED" : type === "IOMAP_HOLE";
+  const placed = addr >= 0 && last % block === 0 && (addr + pos - offset) % block === 0;
+  if (!covers || !(no_disk || placed)) {
+    return ERR_PTR("EIO", `the file system's run at ${offset} is not where ${pos} is, or no block`);
+  }
+  // What surrounds the write in its first and last block is zeroed.  Between two runs that would be data.
+  const split = (at: number): boolean => at % file.i_blocksize !== 0 && at > ki_pos && at < end;
+  return op === "REQ_OP_WRITE" && is_new(map) && (split(pos) || split(last))
+    ? ERR_PTR("EIO", `the file system's run of new blocks at ${offset} ends inside a block`)
+    : null;
+}
+/** The whole transfer. */
+interface Wanted {
+  readonly op: Op;
+  readonly ki_pos: number;
+  /** the byte behind its last */
+  readonly end: number;
 }
 /** All runs, until the iterator is empty, the file ends or something failed. */
 function submit_all(dio: Dio, iter: IovIter, file: IomapFile, ki_pos: number, op: Op): void {
   const { i_size } = file;
+  const wanted = { op, ki_pos, end: ki_pos + iter.count };
   for (let pos = ki_pos; iter.count > 0 && !dio.over;) {
     if (op === "REQ_OP_READ" && pos >= i_size) return;
     const map = file.iomap_begin(pos, iter.count, op);
-    const wrong = IS_ERR(map) ? map : check_map(map ?? {}, pos, file.bdev, op);
+    const wrong = IS_ERR(map) ? map : check_map(map ?? {}, file, pos, wanted);
     if (wrong || IS_ERR(map)) {
       dio.fail(wrong!);
       return;
@@ -140,8 +166,11 @@ function submit_all(dio: Dio, iter: IovIter, file: IomapFile, ki_pos: number, op
     const run = run_of(map, file, pos, iter.count);
     const behind = iter.count - run.len;
     iov_iter_truncate(iter, run.len);
-    pos += transfer(dio, iter, map, run);
-    iov_iter_reexpand(iter, iter.count + behind);
+    try {
+      pos += transfer(dio, iter, map, run);
+    } finally {
+      iov_iter_reexpand(iter, iter.count + behind);
+    }
     // The rest of the last block is no part of the file.
     if (op === "REQ_OP_READ" && pos > i_size) iov_iter_revert(iter, pos - i_size);
   }
@@ -175,6 +204,7 @@ export function iomap_dio_rw(
   const called = "iomap_dio_rw()";
   const machine = might_sleep(current, called);
   check_iocb(iocb, called);
+  check_options(options, called);
   check_file(file, called);
   if (bdev_state(file.bdev, called).machine !== machine) {
     throw_misuse("not-a-handle", called, "a task and a disk of two machines");
@@ -187,21 +217,33 @@ export function iomap_dio_rw(
   const { i_size } = file;
   let ended: DioResult | null = null;
   let queued = false;
-  const dio = new Dio(current, file.bdev, options, (result) => {
+  const dio = new Dio(current, file.bdev, options, (result, softirq) => {
     ended =
       op === "REQ_OP_READ" ? result.map((n) => Math.min(n, Math.max(0, i_size - ki_pos))) : result;
-    if (op === "REQ_OP_WRITE" && result.isOk()) file.end_io?.(ki_pos, result.value);
-    if (queued) iocb.ki_complete?.(ended);
+    try {
+      const written = op === "REQ_OP_WRITE" && result.isOk();
+      if (written) file.end_io?.(ki_pos, result.value, softirq ?? current);
+    } finally {
+      if (queued && softirq) iocb.ki_complete?.(ended, softirq);
+    }
   });
+  const thrown: unknown[] = [];
   if (op === "REQ_OP_WRITE" || ki_pos < i_size) {
     using plug = blk_start_plug(current);
-    submit_all(dio, iter, file, ki_pos, op);
+    try {
+      submit_all(dio, iter, file, ki_pos, op);
+    } catch (reason) {
+      // What was submitted before ends first.
+      thrown.push(reason);
+      dio.fail(ERR_PTR("EIO", "the file system failed"));
+    }
     void plug;
   }
-  queued = may_queue && dio.in_flight;
-  dio.put();
+  queued = may_queue && dio.in_flight && thrown.length === 0;
+  dio.put(null);
   if (queued) return ok("EIOCBQUEUED");
   blk_flush_plug(machine);
   wait_for_completion(machine, () => ended !== null, called);
+  if (thrown.length > 0) throw thrown[0];
   return ended ?? err(ERR_PTR("EIO", "the transfer did not end"));
 }

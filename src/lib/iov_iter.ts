@@ -107,13 +107,14 @@ export function iov_iter_truncate(iter: IovIter, count: number): void {
 /**
  * Undoes a truncation.  Models iov_iter_reexpand().
  *
- * @param count - bytes left from now on, not more than the segments have
+ * @param count - bytes left from now on, not more than the segments have, if there are any
  */
 export function iov_iter_reexpand(iter: IovIter, count: number): void {
   const called = "iov_iter_reexpand()";
   const state = iter_state(iter, called);
   check_size(count, "bytes", called);
-  if (count > state.capacity) {
+  // Of a pipe the count is what is wished for; its ring may have room for fewer.
+  if (!state.pipe && count > state.capacity) {
     throw new RangeError(`${called}: ${count} bytes of segments that have ${state.capacity}`);
   }
   state.count = count;

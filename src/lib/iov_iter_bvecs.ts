@@ -10,11 +10,10 @@ import { ERR_PTR, IS_ERR, type GupError } from "../handle/errno.js";
 import type { Extracted, IovIter, IterKind, KernelBvec, KernelBvecs } from "../handle/iov_iter.js";
 import type { Dir } from "../handle/page.js";
 import { MAX_RW_COUNT, PAGE_SIZE } from "../machine/limits.js";
-import { pfn_of, type UserBvecList } from "../mm/bvec_state.js";
-import { gup_error } from "../mm/gup.js";
-import { gup_bvec } from "../mm/gup_bvec.js";
+import type { UserBvecList } from "../mm/bvec_state.js";
+import { gup_bvec, gup_bvec_failed } from "../mm/gup_bvec.js";
 import { FOLL } from "../mm/gup_flags.js";
-import { head_of, pin_sub } from "../mm/page_ref.js";
+import { head_of } from "../mm/page_ref.js";
 import {
   current_caller,
   dir_flag,
@@ -56,11 +55,11 @@ function pin_pieces(
   const nofault = iter.nofault ? FOLL.NOFAULT : 0;
   const walk = walk_of(caller, FOLL.PIN | dir_flag(iter.dir) | nofault);
   const extents: number[] = [];
+  let before = 0;
   for (const { at, len } of pieces) {
     const failed = gup_bvec(walk, at, len, extents);
-    if (failed === 0) continue;
-    for (let i = 0; i < extents.length; i += 3) pin_sub(pfn_of(extents[i]!), 1);
-    return gup_error(failed, at);
+    if (failed !== 0) return gup_bvec_failed(failed, at, extents, before);
+    before += len;
   }
   return owned_extents(machine, iter.dir, extents, bytes, by);
 }

@@ -57,7 +57,7 @@ function over<D extends Dir, K extends IterKind>(
   position = 0,
 ): IovIter<D, K> {
   check_dir(dir, called);
-  const all = segments.reduce((sum, { len }) => sum + len, -position);
+  const all = segments.reduce((sum, { len }) => sum + len, 0 - position);
   if (count !== undefined) check_size(count, "bytes", called);
   if (!Number.isSafeInteger(all) || all < 0 || (count ?? 0) > all) {
     throw new RangeError(`${called}: ${count ?? 0} bytes of segments that have ${all}`);

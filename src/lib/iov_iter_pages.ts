@@ -13,7 +13,6 @@ import type {
   HeldIterPages,
   IovIter,
   IterKind,
-  KernelBvecs,
   KernelPages,
   OwnedIterPages,
   SpentIterPages,

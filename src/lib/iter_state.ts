@@ -74,7 +74,7 @@ export class IterState {
   /** Bytes from the position to the end of the segments, which truncating does not change. */
   get capacity(): number {
     if (this.pipe) return this.count + this.pipe.room;
-    return this.segments.reduce((sum, { len }) => sum + len, -this.#position);
+    return this.segments.reduce((sum, { len }) => sum + len, 0 - this.#position);
   }
   /** Bytes that reverting can give back. */
   get consumed(): number {

@@ -10,6 +10,7 @@ import type {
   SoftirqContext,
   Task,
 } from "../handle/context.js";
+import { Fifo } from "./fifo.js";
 import { MAX_SOFTIRQ_RUN } from "./limits.js";
 import { machine_state, throw_misuse, type MachineState } from "./machine.js";
 
@@ -75,8 +76,8 @@ export function assert_may_sleep({ machine, may_sleep, name }: Context, called: 
 interface Queues {
   readonly kworker: ProcessContext;
   readonly softirq: SoftirqContext;
-  readonly irqs: Array<(softirq: SoftirqContext) => void>;
-  readonly works: Array<(kworker: ProcessContext) => void>;
+  readonly irqs: Fifo<(softirq: SoftirqContext) => void>;
+  readonly works: Fifo<(kworker: ProcessContext) => void>;
   /** Devices that hold completions back: each lets one go and says so, or has none. */
   readonly holders: Set<() => boolean>;
 }
@@ -87,8 +88,8 @@ function queues_of(machine: MachineState): Queues {
     found = {
       kworker: to_kworker(new KworkerContext(machine)),
       softirq: to_softirq(new SoftirqRun(machine)),
-      irqs: [],
-      works: [],
+      irqs: new Fifo(),
+      works: new Fifo(),
       holders: new Set(),
     };
     queues.set(machine, found);
@@ -125,7 +126,8 @@ export function add_holder(machine: MachineState, let_one_go: () => boolean): vo
 }
 /**
  * Sleeps until `done`: completions run, devices that hold some back let them go, one by one, and kworkers run when nothing
- * else is left to happen.  Models wait_for_completion_io().
+ * else is left to happen.  What handlers and works throw, perhaps somebody else's, is thrown when the wait is over: the
+ * first of them.  Models wait_for_completion_io().
  *
  * @param waited_for - what a report says of it
  */
@@ -135,19 +137,25 @@ export function wait_for_completion(
   called: string,
   waited_for?: { describe(): string; facts(): string[] },
 ): void {
-  const { holders, works, kworker } = queues_of(machine);
-  run_softirqs_of(machine);
-  while (!done()) {
+  const { holders, irqs } = queues_of(machine);
+  const thrown: unknown[] = [];
+  const complete = (): void => {
+    thrown.push(...run_all_softirqs(machine).errors);
+  };
+  complete();
+  for (let n = 0; !done(); n++) {
+    if (n === MAX_SOFTIRQ_RUN) throw new RangeError(`more than ${MAX_SOFTIRQ_RUN} steps`);
     let went = false;
     for (const let_one_go of holders) if ((went = let_one_go())) break;
-    const work = went ? undefined : works.shift();
-    if (!went && !work) {
+    if (irqs.length > 0 && !went) break; // they feed themselves, and the error says so
+    if (!went && !run_one_work(machine, thrown)) {
+      if (thrown.length > 0) break; // which is why it does not end
       const what = waited_for?.describe() ?? "nothing is in flight";
       throw_misuse("hung-task", called, what, waited_for?.facts());
     }
-    work?.(kworker);
-    run_softirqs_of(machine);
+    complete();
   }
+  if (thrown.length > 0) throw thrown[0];
 }
 /**
  * Lets the devices complete what was submitted (ours): handlers run in softirq context, in the order of completion,
@@ -158,25 +166,46 @@ export function run_softirqs(machine: Machine): number {
   return run_softirqs_of(machine_state(machine));
 }
 function run_softirqs_of(state: MachineState): number {
-  if (state.in_softirq > 0) return 0;
-  const { irqs, softirq } = queues_of(state);
+  const { n, errors } = run_all_softirqs(state);
+  if (errors.length > 0) throw errors[0];
+  return n;
+}
+/** How many ran, and the first thing that one threw. */
+function run_all_softirqs(state: MachineState): { n: number; errors: readonly unknown[] } {
   const errors: unknown[] = [];
   let n = 0;
+  if (state.in_softirq > 0) return { n, errors };
+  const { irqs, softirq } = queues_of(state);
   state.in_softirq++;
-  for (let handler = irqs.shift(); handler; handler = irqs.shift()) {
-    if (++n > MAX_SOFTIRQ_RUN) {
-      errors.push(new RangeError(`more than ${MAX_SOFTIRQ_RUN} completions`));
+  while (irqs.length > 0) {
+    if (n === MAX_SOFTIRQ_RUN) {
+      errors[0] ??= new RangeError(`more than ${MAX_SOFTIRQ_RUN} completions`);
       break;
     }
+    n++;
     try {
-      handler(softirq);
+      irqs.shift()!(softirq);
     } catch (error) {
-      errors.push(error);
+      if (errors.length === 0) errors.push(error);
     }
   }
   state.in_softirq--;
-  if (errors.length > 0) throw errors[0];
-  return n;
+  return { n, errors };
+}
+/** Whether there was a work to run; what it threw goes to `thrown`. */
+function run_one_work(machine: MachineState, thrown: unknown[]): boolean {
+  const { works, kworker } = queues_of(machine);
+  const work = works.shift();
+  if (!work) return false;
+  machine.in_kworker++;
+  try {
+    work(kworker);
+  } catch (error) {
+    thrown.push(error);
+  } finally {
+    machine.in_kworker--;
+  }
+  return true;
 }
 /**
  * Runs `work` later, where it may sleep.  A kworker has no mm, so nothing of `current` can be pinned there.
@@ -195,18 +224,25 @@ export function schedule_work_on(
 ): void {
   queues_of(machine).works.push(work);
 }
-/** Runs what was scheduled, until nothing is left, and the completions that it causes.  Models flush_workqueue(). */
+/**
+ * Runs what was scheduled, until nothing is left, and the completions that it causes.  Models flush_workqueue().  If works or
+ * handlers throw, the others run all the same, and the first error is thrown then.
+ */
 export function flush_work(machine: Machine): number {
   const state = machine_state(machine);
   if (state.in_softirq > 0) throw_misuse("sleep-in-atomic", "flush_work()", "softirq");
-  const { works, kworker } = queues_of(state);
+  const { works } = queues_of(state);
+  const thrown = [...run_all_softirqs(state).errors];
   let n = 0;
-  run_softirqs_of(state);
-  for (let work = works.shift(); work; work = works.shift()) {
-    if (++n > MAX_SOFTIRQ_RUN) throw new RangeError(`more than ${MAX_SOFTIRQ_RUN} work items`);
-    work(kworker);
-    run_softirqs_of(state);
+  for (; works.length > 0; n++) {
+    if (n === MAX_SOFTIRQ_RUN) {
+      thrown.push(new RangeError(`more than ${MAX_SOFTIRQ_RUN} work items`));
+      break;
+    }
+    run_one_work(state, thrown);
+    thrown.push(...run_all_softirqs(state).errors);
   }
+  if (thrown.length > 0) throw thrown[0];
   return n;
 }
 /** A SIGKILL: calls that wait or fault give up with EINTR or EAGAIN.  Models send_sig(SIGKILL, task, 1). */

@@ -76,6 +76,8 @@ export class MachineState {
   nr_bad_pages = 0;
   /** depth of softirqs running: nothing may sleep */
   in_softirq = 0;
+  /** depth of kworkers running: one that waits lets others run */
+  in_kworker = 0;
   readonly reports: MisuseReport[] = [];
   readonly log: string[] = [];
   readonly #warned = new Set<string>();

@@ -212,6 +212,7 @@ export class UserBvecList extends Extents {
     return `list of ${this.nr_segs} extents, ${this.count} bytes`;
   }
   *[Symbol.iterator](): Iterator<LentBvec> {
+    this.assert_held("iteration");
     for (let i = this.#first; i < this.#extents.length; i = Math.max(i + 3, this.#first)) {
       this.assert_held("iteration");
       yield lend_bvec(this.#at(i, this)!);

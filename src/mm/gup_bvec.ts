@@ -3,6 +3,7 @@
  * folio instead of one per page.
  */
 
+import type { GupError } from "../handle/errno.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import {
   foll_pin_acquired,
@@ -18,9 +19,16 @@ import {
   PMD_SIZE,
   SECTION_SHIFT,
 } from "../machine/limits.js";
-import { check_vma_flags, gup_slow, is_countable, must_unshare, type Walk } from "./gup.js";
+import {
+  check_vma_flags,
+  gup_error,
+  gup_slow,
+  is_countable,
+  must_unshare,
+  type Walk,
+} from "./gup.js";
 import { FOLL } from "./gup_flags.js";
-import { is_zero_pfn, pin_add_uncounted, ref_count, REF_MAX } from "./page_ref.js";
+import { is_zero_pfn, pin_add_uncounted, pin_sub, ref_count, REF_MAX } from "./page_ref.js";
 import {
   _PAGE_PRESENT,
   _PAGE_PSE,
@@ -80,6 +88,20 @@ export function gup_bvec(walk: Walk, addr: number, len: number, extents: number[
     next = page + (pages_of(at - room, room) << PAGE_HANDLE_SHIFT);
   }
   return 0;
+}
+/** Puts the extents back, and says where the walk, which had come from `addr` past `before` bytes of others, failed. */
+export function gup_bvec_failed(
+  failed: number,
+  addr: number,
+  extents: readonly number[],
+  before = 0,
+): GupError {
+  let at = addr - before;
+  for (let i = 0; i < extents.length; i += 3) {
+    pin_sub(extents[i]! >>> PAGE_HANDLE_SHIFT, 1);
+    at += extents[i + 2]!;
+  }
+  return gup_error(failed, at);
 }
 /** Takes whole pages of order 0, each an extent, from one table; stops at the first that is anything else. */
 function grab_single_pages(table: number, nr: number, want: number, extents: number[]): number {

@@ -33,12 +33,12 @@ import {
   UserBvec,
   UserBvecList,
 } from "./bvec_state.js";
-import { gup_error, set_folio_dirty } from "./gup.js";
-import { gup_bvec } from "./gup_bvec.js";
+import { set_folio_dirty } from "./gup.js";
+import { gup_bvec, gup_bvec_failed } from "./gup_bvec.js";
 import { FOLL, illegal_flags } from "./gup_flags.js";
 import { mm_state } from "./mm_types.js";
 import { assert_not_recursive } from "./mmap_lock.js";
-import { pin_add, pin_sub, ref_count, REF_MAX } from "./page_ref.js";
+import { pin_add, ref_count, REF_MAX } from "./page_ref.js";
 import {
   current_caller,
   dir_flag,
@@ -67,10 +67,7 @@ function acquire<D extends Dir, T extends Term>(
   const walk = walk_of(caller, bits | FOLL.PIN | dir_flag(dir));
   const extents: number[] = [];
   const failed = gup_bvec(walk, addr, len, extents);
-  if (failed !== 0) {
-    for (let i = 0; i < extents.length; i += 3) pin_sub(pfn_of(extents[i]!), 1);
-    return gup_error(failed, addr);
-  }
+  if (failed !== 0) return gup_bvec_failed(failed, addr, extents);
   return to_bvec_list(owned_extents(machine, dir, extents, len, by));
 }
 /** The list that owns extents which were just pinned: three numbers each, `len` bytes in all. */

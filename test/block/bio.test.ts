@@ -67,6 +67,7 @@ test("a bio that was handed over, emptied or put is refused", () => {
   };
   const sent = fill();
   expect(() => forced(api.bio_put)(sent)).toThrow(/bio-put-with-pins/);
+  api.bio_set_end_io(sent, () => undefined); // released below
   api.submit_bio(sent);
   expect(() => forced(api.submit_bio)(sent)).toThrow(/bio-reused/);
   expect(() => forced(api.bio_release_pages)(sent, false)).toThrow(/bio-reused/);

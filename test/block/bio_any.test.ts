@@ -105,7 +105,6 @@ test("the first page decides, and only a page that was added", () => {
   expect(() => api.bio_try_add_page(bio, page, 4096, 1)).toThrow(RangeError);
   expect(id_of(() => forced(api.bio_try_add_user_bvec)(bio, lent))).toBe("wrong-direction");
   expect(id_of(() => forced(api.bio_add_page)(bio, page, 512, 0))).toBe("mixed-bio"); // undecided still
-  expect(api.bio_is_pinned(bio)).toBe(false);
   expect(api.bio_try_add_user_page(bio, pin, 512, 0)).toBe(true);
   expect(api.bio_is_pinned(bio)).toBe(true);
   expect(api.bio_try_add_page(bio, page, 512, 0)).toBe(0);
@@ -114,6 +113,21 @@ test("the first page decides, and only a page that was added", () => {
   forced(api.put_user_bvec)(lent);
   api.put_page(page);
   expect(world.live).toBe(0);
+});
+test("asking what a bio holds that holds nothing decides that it is for plain pages", () => {
+  using world = new BioWorld();
+  using bio = api.bio_alloc_any(world.disk, 1, "REQ_OP_READ");
+  const pin = world.pin(0);
+  expect(api.bio_is_pinned(bio)).toBe(false);
+  expect(forced(api.bio_try_add_user_page)(bio, pin, 512, 0)).toBe(false);
+  using list = must(api.get_user_bvec(world.current, world.addr(1), 512, "dest"));
+  using extent = api.pop_user_bvec(list)!;
+  expect(forced(api.bio_try_add_user_bvec)(bio, extent)).toBe(false);
+  const page = must(api.alloc_page(world.current));
+  expect(forced(api.bio_try_add_page)(bio, page, 512, 0)).toBe(512);
+  expect(api.bio_is_pinned(bio)).toBe(false);
+  forced(api.put_user_page)(pin);
+  api.put_page(page);
 });
 test("a pair: the READ's pages are dirty when they are let go of, the common part runs first and sees the error", () => {
   using world = new BioWorld();

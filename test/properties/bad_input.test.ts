@@ -21,12 +21,12 @@ function outcome(call: () => unknown): string {
     if (error instanceof api.MisuseError || error instanceof RangeError) return "refused";
     return `threw ${String(error)}`;
   }
+  if (typeof got === "object" && got !== null && "isErr" in got) {
+    return (got as { isErr(): boolean }).isErr() ? "refused" : "accepted";
+  }
   if (got === null || got === false || api.IS_ERR(got)) return "refused";
   if (typeof got === "number" && got < 0) return "refused";
   if (api.IS_SHORT(got) && (got as api.ShortPin).partial.length === 0) return "refused";
-  if (typeof got === "object" && "isErr" in got) {
-    return (got as { isErr(): boolean }).isErr() ? "refused" : "accepted";
-  }
   return "accepted";
 }
 const shown = (value: unknown): string =>

@@ -41,6 +41,7 @@ import {
   type PinnedBio,
   type PinnedBvec,
   type PinnedBvecList,
+  type SoftirqContext,
   type SpentBvec,
   type Task,
   type UserAddr,
@@ -159,14 +160,15 @@ export function dio_read_async(current: Task, iocb: Kiocb, addr: UserAddr, len: 
     const bytes = bio_add_user_bvecs(bio, bvecs);
     dio.ref++;
     bio_set_pages_dirty(bio, current);
-    bio_set_end_io(bio, (ended) => {
+    bio_set_end_io(bio, (ended, softirq) => {
       if (!bio_error(ended)) dio.size += bytes;
       dio_end(dio, ended);
+      dio_put(dio, softirq);
     });
     submit_bio(bio);
   }
   put_user_bvec(bvecs);
-  dio_put(dio);
+  if (--dio.ref === 0) return ok(dio.size); // all ended already: the caller is told here
   return ok(len);
 }
 function dio_end(dio: Dio, bio: EndedBio<"pinned user pages">) {
@@ -175,10 +177,9 @@ function dio_end(dio: Dio, bio: EndedBio<"pinned user pages">) {
     bio_release_pages(bio, false);
     bio_put(bio);
   }
-  dio_put(dio);
 }
-function dio_put(dio: Dio) {
-  if (--dio.ref === 0) dio.iocb.ki_complete?.(ok(dio.size));
+function dio_put(dio: Dio, softirq: SoftirqContext) {
+  if (--dio.ref === 0) dio.iocb.ki_complete?.(ok(dio.size), softirq);
 }
 /** By hand: the whole bio travels to a kworker, because dirtying locks each folio. */
 export function end_io_by_hand(current: Task, bio: PinnedBio<"dest">) {
