@@ -16,13 +16,17 @@ import {
   type MachineState,
 } from "./machine/machine.js";
 import type { HeldReference } from "./machine/probe.js";
-import { BuddyAllocator } from "./mm/page_alloc.js";
+import { BuddyAllocator } from "./mm/buddy.js";
 import { describe_counts, ORDER_ZERO_PAGE } from "./mm/page_ref.js";
 
 /** How a machine is built; every option has a default. */
 export interface MachineOptions {
   /** bytes of memory, a multiple of 4096; 64 MiB by default */
   readonly mem?: number;
+  /** bytes at the end of memory that only movable pages of users may have (ZONE_MOVABLE), a multiple of 4096; 0 by default */
+  readonly movable?: number;
+  /** bytes before them for cma_alloc(), which movable pages of users may have meanwhile, a multiple of 4096; 0 by default */
+  readonly cma?: number;
   /**
    * Check every handle: false (the default) checks nothing and costs nothing; "tags" checks bit 0; "owners" gives each
    * acquisition an identity too; true records where each was made and ended as well.
@@ -52,6 +56,8 @@ export interface ShutdownReport {
 export function boot(options: MachineOptions = {}): Machine {
   const {
     mem = 64 << 20,
+    movable = 0,
+    cma = 0,
     CONFIG_DEBUG_USER_PAGE_REFERENCES = false,
     panic_on_warn = true,
   } = options;
@@ -63,8 +69,18 @@ export function boot(options: MachineOptions = {}): Machine {
       `mem: ${mem} bytes are too many; all machines together have ${MAX_PAGES} pages`,
     );
   }
+  for (const bytes of [movable, cma]) {
+    if (!Number.isSafeInteger(bytes) || bytes < 0 || bytes % PAGE_SIZE !== 0) {
+      throw new RangeError(`movable, cma: ${bytes} bytes are no number of pages`);
+    }
+  }
+  if (mem - movable - cma < 16 * PAGE_SIZE) {
+    throw new RangeError(`movable, cma: less than 16 pages of ${mem} bytes are left to the kernel`);
+  }
   const machine = claim_machine(mem / PAGE_SIZE, panic_on_warn);
-  machine.allocator = new BuddyAllocator(machine, options.shuffle);
+  const [cma_pages, movable_pages] = [cma / PAGE_SIZE, movable / PAGE_SIZE];
+  machine.allocator = new BuddyAllocator(machine, options.shuffle, cma_pages, movable_pages);
+  machine.unpinnable_from = machine.base + machine.nr_pages - cma_pages - movable_pages;
   machine.zero_pfn = make_zero_page(machine);
   const level = CONFIG_DEBUG_USER_PAGE_REFERENCES;
   if (level !== false) {

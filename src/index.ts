@@ -7,6 +7,7 @@ export type { Narrows } from "./handle/affine.js";
 export type { Pfn, UserAddr } from "./handle/addr.js";
 export type * from "./handle/bio.js";
 export type * from "./handle/bvec.js";
+export type * from "./handle/cma.js";
 export type * from "./handle/context.js";
 export {
   ERRNO,
@@ -20,15 +21,18 @@ export {
   type GupError,
   type MmError,
   type OpenError,
+  type UvError,
 } from "./handle/errno.js";
 export type * from "./handle/gup_flags.js";
 export { ENDS, KINDS, MISUSE, type EndedBy, type Kind, type MisuseId } from "./handle/kinds.js";
 export type * from "./handle/iov_iter.js";
 export { ITER_DEST, ITER_SOURCE } from "./handle/page.js";
 export type * from "./handle/page.js";
+export type * from "./handle/secure.js";
 
 export { boot, shutdown, type MachineOptions, type ShutdownReport } from "./boot.js";
 export type { DebugLevel } from "./debug/debug.js";
+export { WouldSpin } from "./machine/arch.js";
 export { flush_work, kill_task, run_softirqs, schedule_work } from "./machine/context.js";
 export {
   BIO_MAX_VECS,
@@ -46,12 +50,16 @@ export { dmesg, misuse_reports, vmstat, type VmStat } from "./machine/machine.js
 export { format_report, MisuseError, type MisuseReport } from "./machine/misuse.js";
 export type { HeldReference } from "./machine/probe.js";
 
+export { make_accessible } from "./mm/accessible.js";
 export { __free, no_free_ptr, type LentOf, type Scope } from "./mm/cleanup.js";
+export { cma_alloc, cma_page, cma_release } from "./mm/cma.js";
+export { dax_file } from "./mm/dax.js";
 export {
   get_user_pages,
   get_user_pages_fast,
   get_user_pages_remote,
   get_user_pages_unlocked,
+  set_page_dirty,
   set_page_dirty_lock,
 } from "./mm/get_user_pages.js";
 export {
@@ -70,11 +78,32 @@ export {
   gup_flags_from,
 } from "./mm/gup_flags.js";
 export { memcpy_from_bvec, memcpy_from_page, memcpy_to_bvec, memcpy_to_page } from "./mm/kmap.js";
+export { fork } from "./mm/fork.js";
+export { try_to_merge_one_page, type KsmError } from "./mm/ksm.js";
+export { folio_is_longterm_pinnable } from "./mm/migrate.js";
 export {
+  account_locked_vm,
+  account_pinned_vm,
+  CAP_IPC_LOCK,
+  capset,
+  io_account_mem,
+  io_buffer_account_pin,
+  locked_memory,
+  RLIM_INFINITY,
+  RLIMIT_MEMLOCK,
+  setrlimit,
+  unaccount_mem,
+  xdp_umem_account_pages,
+  type LockedMemory,
+} from "./mm/mlock.js";
+export {
+  MADV_DOFORK,
+  MADV_DONTFORK,
   MADV_DONTNEED,
   MADV_FREE,
   MADV_HUGEPAGE,
   MADV_NOHUGEPAGE,
+  MADV_PAGEOUT,
   MADV_POPULATE_READ,
   MADV_POPULATE_WRITE,
   MAP_ANONYMOUS,
@@ -124,6 +153,7 @@ export {
   pin_user_pages_unlocked,
 } from "./mm/pin_user_pages.js";
 export { memfd_create, MFD_HUGE } from "./mm/shmem.js";
+export { split_folio } from "./mm/split_folio.js";
 export { copy_from_user, copy_to_user } from "./mm/uaccess.js";
 export { put_user_page, unpin_user_folio, unpin_user_page } from "./mm/unpin.js";
 export {
@@ -192,6 +222,7 @@ export {
   pop_iter_page,
 } from "./lib/iov_iter_pages.js";
 export { alloc_pipe_info, free_pipe_info, pipe_read } from "./lib/pipe.js";
+export { splice_folio_into_pipe, tee } from "./lib/splice.js";
 export { vfree, vmalloc, vmalloc_to_page } from "./lib/vmalloc.js";
 
 export { queue_limits_set, disk_stats } from "./block/bdev.js";
@@ -211,6 +242,7 @@ export {
   bio_try_add_user_bvec,
   bio_try_add_user_page,
 } from "./block/bio_any.js";
+export { secure_bio_add_page, secure_rw_page } from "./block/bio_accessible.js";
 export { bio_alloc_clone, bio_chain, bio_split } from "./block/bio_clone.js";
 export {
   bio_error,
@@ -241,3 +273,62 @@ export { LO_FLAGS_DIRECT_IO, LO_FLAGS_READ_ONLY, loop_configure } from "./block/
 export { blkdev_direct_IO, direct_io, direct_io_pages } from "./fs/direct_io.js";
 export type { DioError, DioOptions, DioResult, Kiocb } from "./fs/dio.js";
 export { iomap_dio_rw, type Iomap, type IomapFile, type Queued } from "./fs/iomap.js";
+export {
+  mkfs_cowfs,
+  mount_cowfs,
+  vfs_statfs,
+  writeback_stats,
+  type MountOptions,
+  type Statfs,
+} from "./fs/cowfs.js";
+export {
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  filp_open,
+  O_CREAT,
+  vfs_fallocate,
+  vfs_truncate,
+} from "./fs/open.js";
+export {
+  filemap_flush,
+  invalidate_inode_pages,
+  kernel_read,
+  kernel_write,
+  scrub,
+  sync_filesystem,
+  vfs_fsync,
+  type Corruption,
+} from "./fs/read_write.js";
+export {
+  DEFAULT_POLICY,
+  WRITEBACK_POLICIES,
+  type PolicyName,
+  type WritebackPolicy,
+  type WritebackStats,
+} from "./mm/writeback_policy.js";
+export {
+  observe,
+  on_preemption,
+  PREEMPTION_POINTS,
+  type Observer,
+  type OtherCpu,
+  type PageEvent,
+  type PageEventName,
+  type PreemptionPoint,
+} from "./machine/trace.js";
+export {
+  check_objectives,
+  OBJECTIVES,
+  type Objective,
+  type ObjectivesCheck,
+  type Violation,
+} from "./mm/objectives.js";
+
+export type { UvAnswer, UvCall, UvPlan, UvStat } from "./arch/s390/ultravisor.js";
+export {
+  make_folio_secure,
+  setup_uv,
+  uv_convert_to_secure,
+  uv_set_shared,
+  uv_stat,
+} from "./arch/s390/uv.js";

@@ -44,6 +44,7 @@ const NOTHING_ACQUIRED: readonly MisuseId[] = [
   "lock-recursion",
   "not-a-handle",
   "page-is-free",
+  "accessible-before-reference",
 ];
 
 function noticed(id: MisuseId): boolean {

@@ -9,7 +9,7 @@ import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { page_flags, PG_dirty } from "../machine/arena.js";
 import { MAX_BIO_BYTES } from "../machine/limits.js";
 import { throw_misuse, type MachineState } from "../machine/machine.js";
-import { set_folio_dirty } from "../mm/gup.js";
+import { set_folio_dirty } from "../mm/page-writeback.js";
 import { head_of, is_zero_pfn, pin_sub } from "../mm/page_ref.js";
 import type { BlockDeviceState } from "./bdev.js";
 import { can_merge, for_each_folio, pages_touched, type BioVec, type SegmentKind } from "./bvec.js";

@@ -8,6 +8,7 @@ import type { SoftirqContext } from "../handle/context.js";
 import { ERR_PTR, type BlkError } from "../handle/errno.js";
 import { raise_softirq } from "../machine/context.js";
 import { SECTOR_SIZE } from "../machine/limits.js";
+import { device_access } from "../mm/accessible.js";
 import { bytes_to_read, bytes_to_write } from "../mm/page_alloc.js";
 import type { BlockDeviceState } from "./bdev.js";
 import { bio_endio } from "./bio_end_io.js";
@@ -76,10 +77,12 @@ function transfer(bio: BioState, bdev: BlockDeviceState, len: number): BlkError 
   const failed: string[] = [];
   for_each_run(bio.vecs, machine.base, bio.skip, len, (pfn, offset, here) => {
     if (failed.length > 0) return;
+    const refused = machine.arch === null ? null : device_access(machine, pfn, offset, here);
     const why =
-      bio.op === "REQ_OP_READ"
+      refused ??
+      (bio.op === "REQ_OP_READ"
         ? backing.read(position, bytes_to_write(machine, pfn, offset, here))
-        : backing.write(position, bytes_to_read(machine, pfn, offset, here));
+        : backing.write(position, bytes_to_read(machine, pfn, offset, here)));
     if (why !== null) failed.push(why);
     position += here;
   });

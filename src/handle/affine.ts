@@ -28,6 +28,12 @@ export type Ref<S> = S & { [spent]?: never; readonly [mine]: true };
 export type Lent<S> = S & { readonly [left]?: never };
 export type Borrowed<S> = S & { readonly [gone]?: never };
 export type Held<S> = S & { readonly [mine]: true; readonly [over]?: never };
+/** What asks for a fact beside the right to release. */
+export type HeldWith<S, Facts> = S & {
+  readonly [state]: Facts;
+  readonly [mine]: true;
+  readonly [over]?: never;
+};
 /** An array that anybody may have made: its elements tell who may release. */
 export type HeldArray<S> = S & { readonly [over]?: never };
 

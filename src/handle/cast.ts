@@ -17,8 +17,13 @@ import type {
   Segment,
 } from "./bio.js";
 import type { LentBvec, OwnedBvec, OwnedBvecList } from "./bvec.js";
+import type { LockedCharge, OwnedCmaPages } from "./cma.js";
 import type {
+  DaxFile,
+  ForkedTask,
   Machine,
+  File,
+  Filesystem,
   Memfd,
   Mm,
   OwnedMmapLock,
@@ -113,10 +118,13 @@ export const to_pfn = (pfn: number): Pfn => pfn as Pfn;
 // The classes behind these lack only the symbol that names their kind, which exists in the types alone.
 export const to_machine = (state: Disposable): Machine => state as Machine;
 export const to_task = (context: object): Task => context as Task;
+export const to_forked_task = (context: Disposable): ForkedTask => context as ForkedTask;
 export const to_kworker = (context: object): ProcessContext => context as ProcessContext;
 export const to_softirq = (context: object): SoftirqContext => context as SoftirqContext;
 export const to_mm = (state: object): Mm => state as Mm;
 export const to_memfd = (file: Disposable): Memfd => file as Memfd;
+export const to_file = (file: Disposable): File => file as File;
+export const to_filesystem = (fs: Disposable): Filesystem => fs as Filesystem;
 export const to_mmap_lock = (lock: Disposable): OwnedMmapLock => lock as OwnedMmapLock;
 
 /** FOLL_ flags are bits at run time; 0 stands for none. */
@@ -137,5 +145,8 @@ export const to_extracted = <D extends Dir, K extends IterKind>(bvecs: object): 
   bvecs as unknown as Extracted<D, K>;
 /** The caller has just taken what these own. */
 export const to_iter_pages = (pages: object): OwnedIterPages => pages as unknown as OwnedIterPages;
+export const to_cma_pages = (pages: object): OwnedCmaPages => pages as unknown as OwnedCmaPages;
+export const to_locked_charge = (charge: Disposable): LockedCharge => charge as LockedCharge;
+export const to_dax_file = (file: Disposable): DaxFile => file as DaxFile;
 export const to_vm_area = (area: object): OwnedVmArea => area as unknown as OwnedVmArea;
 export const to_pipe = (pipe: object): OwnedPipe => pipe as unknown as OwnedPipe;

@@ -18,6 +18,20 @@ export interface Mm {
 export interface Memfd extends Disposable {
   readonly [kind]: "memfd";
 }
+/** A file of a file system, as filp_open() opens it.  The end of a `using` block closes it; mappings of it stay. */
+export interface File extends Disposable {
+  readonly [kind]: "file";
+}
+/** A mounted file system.  The end of a `using` block writes everything and unmounts. */
+export interface Filesystem extends Disposable {
+  readonly [kind]: "file system";
+}
+/** A file whose pages are memory of its device, as dax_file() opens it.  The end of a `using` block closes it. */
+export interface DaxFile extends Disposable {
+  readonly [kind]: "dax file";
+}
+/** What can be mapped. */
+export type MappableFile = DaxFile | Memfd | File;
 /** May sleep: a task, a kworker.  `mm` is null in a kworker. */
 export interface ProcessContext {
   readonly [kind]: "process context (may sleep)";
@@ -28,6 +42,8 @@ export interface Task extends ProcessContext {
   readonly mm: Mm;
   readonly pid: number;
 }
+/** A child of fork().  The end of a `using` block is exit_task(). */
+export interface ForkedTask extends Task, Disposable {}
 // mm is there so that TypeScript 7 reports the wrong context and not a missing property.
 /** bi_end_io and timers: must not sleep. */
 export interface SoftirqContext {

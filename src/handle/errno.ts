@@ -9,6 +9,8 @@ export const ERRNO = {
   ENOENT: 2,
   EINTR: 4,
   EIO: 5,
+  ENXIO: 6,
+  E2BIG: 7,
   EAGAIN: 11,
   ENOMEM: 12,
   EACCES: 13,
@@ -19,6 +21,7 @@ export const ERRNO = {
   ENOSPC: 28,
   EOVERFLOW: 75,
   EOPNOTSUPP: 95,
+  ENOBUFS: 105,
 } as const;
 export type ErrnoName = keyof typeof ERRNO;
 
@@ -35,6 +38,8 @@ export type GupError = Errno<
 >;
 /** Why a mapping call failed. */
 export type MmError = Errno<"ENOMEM" | "EINVAL" | "EEXIST" | "EACCES" | "EFAULT" | "EINTR">;
+/** Why a page could not be made secure. */
+export type UvError = Errno<"EAGAIN" | "EBUSY" | "ENXIO" | "E2BIG" | "EINVAL" | "EFAULT">;
 /** Why a block transfer failed. */
 export type BlkError = Errno<"EIO" | "ENOSPC" | "EINVAL">;
 /** Why a disk could not be opened. */

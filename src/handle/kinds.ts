@@ -24,6 +24,7 @@ export const KINDS = {
     release: "iov_iter_put_pages()",
   },
   vm_area: { is: "kernel memory, vfree() releases it", release: "vfree()" },
+  cma: { is: "contiguous pages, cma_release() gives them back", release: "cma_release()" },
   pipe: { is: "pipe, free_pipe_info() releases it", release: "free_pipe_info()" },
 } as const;
 export type Kind = keyof typeof KINDS;
@@ -55,7 +56,9 @@ export const ENDS = {
   mmap_read_unlock: "released by mmap_read_unlock()",
   iov_iter_put_pages: "released by iov_iter_put_pages()",
   vfree: "released by vfree()",
+  cma_release: "given back by cma_release()",
   free_pipe_info: "released by free_pipe_info()",
+  secure_bio_add_page: "moved into bio by secure_bio_add_page()",
   __free: "moved into a scope by __free()",
 } as const;
 export type EndedBy = keyof typeof ENDS;
@@ -172,6 +175,18 @@ export const MISUSE = {
     instead: "get_page_unless_zero(page), and look at the answer",
     otherwise: "the page may be freed, frozen or reused at any moment",
     seen_by: ["types"],
+  },
+  "inaccessible-page": {
+    sentence: "a page that may be secure was given to a device",
+    instead: "make_accessible(page, current) while a reference is held, and look at the answer",
+    otherwise: "the device gets an access exception: the transfer fails, or the machine stops",
+    seen_by: ["types", "always"],
+  },
+  "accessible-before-reference": {
+    sentence: "a page was made accessible before a reference was taken on it",
+    instead: "get_page_unless_zero(page), then make_accessible(page, current)",
+    otherwise: "it may be secure again before the I/O begins: the device gets an access exception",
+    seen_by: ["types", "always"],
   },
   "not-a-handle": {
     sentence: "the value is no handle of a running machine",

@@ -79,8 +79,8 @@ export function vmalloc(
   const machine = might_sleep(current, by);
   if (!Number.isSafeInteger(size) || size < 1) return ERR_PTR("EINVAL", `${size} bytes`);
   const nr = Math.ceil(size / PAGE_SIZE);
-  if (nr > machine.allocator.free_pages) {
-    return ERR_PTR("ENOMEM", `${machine.allocator.free_pages} pages are free, not ${nr}`);
+  if (nr > machine.allocator.free_kernel_pages) {
+    return ERR_PTR("ENOMEM", `${machine.allocator.free_kernel_pages} pages are free, not ${nr}`);
   }
   const { probe } = machine;
   probe?.reserve(nr);

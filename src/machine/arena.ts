@@ -46,6 +46,18 @@ export const PG_allocated: number = 1 << 5;
 export const PG_touched: number = 1 << 6;
 /** belongs to a shared-memory file */
 export const PG_swapbacked: number = 1 << 7;
+/** in the page cache of a file that wants to know what becomes dirty */
+export const PG_file: number = 1 << 8;
+/** on its way to the disk */
+export const PG_writeback: number = 1 << 9;
+/** its file system holds a block for what is stored */
+export const PG_private: number = 1 << 10;
+/** pinned to be written since it was last free of pins; kept for pages of files */
+export const PG_dest: number = 1 << 12;
+/** merged with others like it: never exclusive again */
+export const PG_ksm: number = 1 << 13;
+/** on s390: may be secure, so that no device can access it */
+export const PG_arch_1: number = 1 << 11;
 
 /** A stack of free indexes over a table that grows only when it must. */
 class FreeIndexes {

@@ -29,6 +29,10 @@ export class TaskContext extends Context {
   readonly pid: number;
   /** a SIGKILL is pending */
   killed = false;
+  /** bytes of RLIMIT_MEMLOCK; mlock.ts counts */
+  rlimit_memlock: number = 8 << 20;
+  /** has CAP_IPC_LOCK: that limit does not hold */
+  cap_ipc_lock = false;
   get name(): string {
     return `task ${this.pid}`;
   }

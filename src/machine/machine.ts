@@ -4,6 +4,7 @@
 import type { Machine } from "../handle/context.js";
 import type { MisuseId } from "../handle/kinds.js";
 import { HANDLE_LOW_BITS, PAGE_HANDLE_SHIFT, TAG_PLAIN, TAG_USER } from "../handle/tags.js";
+import type { Arch } from "./arch.js";
 import {
   foll_pin_acquired,
   foll_pin_released,
@@ -25,6 +26,7 @@ import {
 } from "./limits.js";
 import { format_report, make_report, MisuseError, type MisuseReport } from "./misuse.js";
 import type { Probe } from "./probe.js";
+import type { Observer, OtherCpu } from "./trace.js";
 
 /** Event counters of a machine, in pages unless said otherwise.  Those with a kernel name count as the kernel does. */
 export interface VmStat {
@@ -47,8 +49,15 @@ export interface VmStat {
 
 /** What the allocator of mm/ gives to the machine: freeing is reached from a put, which knows no allocator. */
 export interface PageAllocator {
-  free_pages: number;
-  alloc(order: number): number;
+  readonly free_pages: number;
+  /** of them, those that the kernel's own allocations can have */
+  readonly free_kernel_pages: number;
+  /** the area of cma_alloc(), [first, end) */
+  readonly cma: readonly [first: number, end: number];
+  /** A block of 2^order pages; `movable` for pages of users, which may come from where they must be movable. */
+  alloc(order: number, movable?: boolean): number;
+  /** one free page of the CMA area, or false */
+  take_cma_page(pfn: number): boolean;
   /** the last reference went: `pfn` is the head */
   free(pfn: number): void;
 }
@@ -62,9 +71,21 @@ export class MachineState {
   alive = true;
   /** debug mode, or nobody */
   probe: Probe | null = null;
+  /** what the architecture adds; null for one that adds nothing */
+  arch: Arch | null = null;
+  /** who is told what happens to pages; null when nobody is */
+  observers: Observer[] | null = null;
+  /** who runs at preemption points; null when nobody does */
+  other_cpus: OtherCpu[] | null = null;
   /** The low bits of every handle of a plain page: 0 when nobody looks. */
   page_tags = 0;
   allocator!: PageAllocator;
+  /** From this page on nothing may be pinned long-term: the CMA area and ZONE_MOVABLE. */
+  unpinnable_from: number;
+  /** above 0 while a long-term pin is taken: pages of users are not movable then (PF_MEMALLOC_PIN) */
+  memalloc_pin = 0;
+  /** the last pin of a page of a file went; set by the page cache */
+  unpinned_file_page: (pfn: number) => void = () => undefined;
   zero_pfn = 0;
   /** head of the huge zero folio, 0 before its first use */
   huge_zero_pfn = 0;
@@ -89,6 +110,7 @@ export class MachineState {
   constructor(base: number, nr_pages: number, panic_on_warn: boolean) {
     this.base = base;
     this.nr_pages = nr_pages;
+    this.unpinnable_from = base + nr_pages;
     this.panic_on_warn = panic_on_warn;
   }
 

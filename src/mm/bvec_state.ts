@@ -7,7 +7,7 @@ import { ENDS, type EndedBy } from "../handle/kinds.js";
 import type { Dir, LentUserPage } from "../handle/page.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { throw_misuse, type MachineState } from "../machine/machine.js";
-import { set_folio_dirty } from "./gup.js";
+import { set_folio_dirty } from "./page-writeback.js";
 import { pin_sub } from "./page_ref.js";
 
 export const pfn_of = (handle: number): number => handle >>> PAGE_HANDLE_SHIFT;

@@ -13,7 +13,7 @@ import type {
 } from "../handle/page.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { machine_of_handle, machine_of_pfn, throw_misuse } from "../machine/machine.js";
-import { is_countable } from "./gup.js";
+import { is_countable } from "./gup_fast.js";
 import { put_rare, referenced, used_pfn, type AnyPage } from "./page.js";
 import {
   head_of,

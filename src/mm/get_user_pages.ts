@@ -8,11 +8,13 @@ import { raw_flags, to_page } from "../handle/cast.js";
 import type { LockedMm, ProcessContext, Task } from "../handle/context.js";
 import { errno_code } from "../handle/errno.js";
 import type { FastGetFlags, GetFlags, GupFlagBits } from "../handle/gup_flags.js";
-import type { BorrowedPage, Page } from "../handle/page.js";
+import type { BorrowedDestPage, BorrowedPage, Page } from "../handle/page.js";
 import { might_sleep } from "../machine/context.js";
 import { PAGE_SIZE } from "../machine/limits.js";
-import { GUP_BATCH, gup_pages, gup_walk, set_folio_dirty } from "./gup.js";
+import { gup_walk } from "./gup.js";
+import { GUP_BATCH, gup_pages } from "./gup_fast.js";
 import { FOLL, illegal_flags } from "./gup_flags.js";
+import { set_folio_dirty } from "./page-writeback.js";
 import { used_pfn } from "./page.js";
 import { ref_sub } from "./page_ref.js";
 import {
@@ -145,6 +147,14 @@ export function get_user_pages_fast(
 ): number {
   const by = "get_user_pages_fast()";
   return get_pages(current_caller(current, by, true), start, nr_pages, gup_flags, pages, by);
+}
+/**
+ * Marks a page dirty that was pinned to be written: its file was asked before the pin was given out (page_mkwrite), which is
+ * why it takes no other page.  Models set_page_dirty().  Any context; that the page stays prepared until here is the
+ * writeback policy's promise.
+ */
+export function set_page_dirty(page: BorrowedDestPage): void {
+  set_folio_dirty(used_pfn(page, "set_page_dirty()", true));
 }
 /**
  * Marks the folio of a page dirty, under its lock.  Models set_page_dirty_lock().

@@ -5,56 +5,27 @@
 
 import { ERR_PTR, type GupError } from "../handle/errno.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
+import { throw_would_spin } from "../machine/arch.js";
+import { page_flags, page_tables, PG_anon_exclusive, PG_file } from "../machine/arena.js";
+import { PAGE_SIZE } from "../machine/limits.js";
+import { pinned_accessible } from "./accessible.js";
+import { file_page_pinned } from "./address_space.js";
 import {
-  foll_pin_acquired,
-  folio_table,
-  FOLIO_ORDER,
-  FOLIO_PIN,
-  FOLIO_REF,
-  page_flags,
-  page_ref,
-  page_tables,
-  PG_anon,
-  PG_anon_exclusive,
-  PG_dirty,
-} from "../machine/arena.js";
-import {
-  GUP_PIN_COUNTING_BIAS,
-  HPAGE_PMD_NR,
-  PAGE_SIZE,
-  SECTION_SHIFT,
-} from "../machine/limits.js";
-import { machine_of_pfn } from "../machine/machine.js";
+  gup_fast_pgd_range,
+  gup_pages,
+  marked_page,
+  must_unshare,
+  warn_count,
+} from "./gup_fast.js";
+import { gup_fast } from "./gup_fast_race.js";
 import { FOLL } from "./gup_flags.js";
 import { split_huge_pmd } from "./huge_memory.js";
 import { FAULT_FLAG_UNSHARE, FAULT_FLAG_WRITE, handle_mm_fault, VM_FAULT_OOM } from "./memory.js";
 import { VM_IO, VM_READ, VM_SHARED, VM_WRITE, type MmState, type Vma } from "./mm_types.js";
-import {
-  describe_pfn,
-  head_of,
-  is_zero_pfn,
-  pin_add,
-  ref_add,
-  ref_count,
-  REF_MAX,
-} from "./page_ref.js";
-import {
-  _PAGE_PRESENT,
-  _PAGE_PSE,
-  _PAGE_RW,
-  pmd_number,
-  pmd_slot,
-  pte_index,
-  PTE_FLAGS,
-} from "./pgtable.js";
+import { set_folio_dirty } from "./page-writeback.js";
+import { pin_add, pin_sub, ref_add, ref_count, ref_sub } from "./page_ref.js";
+import { _PAGE_PSE, _PAGE_RW, pmd_number, pmd_slot, PTE_FLAGS } from "./pgtable.js";
 import { lookup_pte } from "./uaccess.js";
-
-/** Pages one walk finds at most; calls for more make several. */
-export const GUP_BATCH = 65536;
-/** Result of the last walk: handles without tags. */
-export const gup_pages: Int32Array = new Int32Array(GUP_BATCH);
-/** Zero pages of the running walk, whose pins are not counted. */
-const uncounted = new Int32Array(1);
 
 // Errno numbers of the walk; each call makes one error value of the last.
 /** Before the first page, with the lock held. */
@@ -63,6 +34,13 @@ export const EINTR = -4;
 export const EAGAIN = -11;
 const ENOMEM = -12;
 const EFAULT = -14;
+const EOPNOTSUPP = -95;
+/** ENOMEM of FOLL_LONGTERM: a page could not be moved to where it may stay, and nothing is pinned. */
+export const MIGRATION_FAILED: number = ENOMEM - 4096;
+/** From the architecture. */
+const EINVAL = -22;
+/** No errno: the walk waits for a lock whose holder was interrupted.  No call returns it. */
+export const SPINS = -4096;
 /** An error value for a walk that found nothing. */
 export function gup_error(code: number, addr: number): GupError {
   const at = `0x${addr.toString(16)}`;
@@ -71,6 +49,14 @@ export function gup_error(code: number, addr: number): GupError {
       return ERR_PTR("EINTR", `the task was killed before ${at} was reached`);
     case EAGAIN:
       return ERR_PTR("EAGAIN", "the task was killed while it waited for the mmap_lock");
+    case SPINS:
+      throw_would_spin(`the slow walk at ${at}`, "the page-table lock");
+    case EINVAL:
+      return ERR_PTR("EINVAL", `the page at ${at} cannot be made accessible`);
+    case MIGRATION_FAILED:
+      return ERR_PTR("ENOMEM", "a page that may not stay pinned where it is could not be moved");
+    case EOPNOTSUPP:
+      return ERR_PTR("EOPNOTSUPP", `a file at ${at} is memory of a device: no pin of it may last`);
     case ENOMEM:
       return ERR_PTR("ENOMEM", `no page for ${at}, or its count is not above 0`);
     default:
@@ -84,7 +70,9 @@ export interface Walk {
   /** FOLL bits: GET or PIN, WRITE … */
   readonly flags: number;
   /** begins without a look at the mappings, as the *_fast() calls do */
-  readonly fast: boolean;
+  fast: boolean;
+  /** pages that the fast walk took before the slow one began; FOLL_LONGTERM keeps them */
+  nr_fast: number;
   /** what a pending SIGKILL makes of the walk: -errno, or 0 */
   readonly killed: number;
 }
@@ -96,7 +84,12 @@ export interface Walk {
 export function gup_walk(walk: Walk, start: number, nr: number): number {
   const { mm, flags } = walk;
   if ((flags & FOLL.PIN) !== 0) mm.has_pinned = true;
-  let done = walk.fast ? gup_fast(mm, start, nr, flags, 0) : 0;
+  return gup_walk_slow(walk, start, nr, walk.fast ? gup_fast(mm, start, nr, flags) : 0);
+}
+/** The same with the lock held, after `done` pages were taken. */
+export function gup_walk_slow(walk: Walk, start: number, nr: number, done: number): number {
+  const { mm, flags } = walk;
+  if (done < nr) mm.assert_no_writer("mmap_read_lock()");
   while (done < nr) {
     const addr = start + done * PAGE_SIZE;
     if (walk.killed !== 0) return done || walk.killed;
@@ -105,15 +98,25 @@ export function gup_walk(walk: Walk, start: number, nr: number): number {
     if (refused !== 0) return done || refused;
     if (flags & FOLL.SPLIT_PMD) split_at(mm, addr);
     const here = Math.min(nr - done, (vma!.end - addr) / PAGE_SIZE);
-    const found = gup_fast(mm, addr, here, flags, done);
+    const found = gup_fast_pgd_range(mm, addr, here, flags, done);
     done += found;
     if (found === here) continue;
     const page = gup_slow(mm, vma!, start + done * PAGE_SIZE, flags);
+    if (page === SPINS) undo_and_spin(mm, done, flags);
     if (page < 0) return done || page;
-    if (!grab_slow(page >>> PAGE_HANDLE_SHIFT, flags)) return done || ENOMEM;
+    const failed = grab_slow(page >>> PAGE_HANDLE_SHIFT, flags);
+    if (failed !== 0) return done || failed;
     gup_pages[done++] = page;
   }
   return done;
+}
+/** The fast walk took `done` pages before the slow one had to wait. */
+function undo_and_spin(mm: MmState, done: number, flags: number): never {
+  for (const page of gup_pages.subarray(0, done)) {
+    if (flags & FOLL.PIN) pin_sub(page >>> PAGE_HANDLE_SHIFT, 1);
+    else ref_sub(page >>> PAGE_HANDLE_SHIFT, 1);
+  }
+  throw_would_spin("the slow walk", mm.page_table_lock!);
 }
 function split_at(mm: MmState, addr: number): void {
   const slot = pmd_slot(mm.pgd, pmd_number(addr));
@@ -123,6 +126,8 @@ function split_at(mm: MmState, addr: number): void {
 export function check_vma_flags(vma: Vma | null, flags: number): number {
   if (vma === null || vma.flags & VM_IO) return EFAULT;
   if (flags & FOLL.ANON && !vma.is_anonymous) return EFAULT;
+  const refused = flags & FOLL.LONGTERM ? longterm_refused(vma, flags) : 0;
+  if (refused !== 0) return refused;
   if (flags & FOLL.WRITE) {
     if (vma.flags & VM_WRITE) return 0;
     return flags & FOLL.FORCE && vma.is_cow ? 0 : EFAULT;
@@ -130,117 +135,19 @@ export function check_vma_flags(vma: Vma | null, flags: number): number {
   return vma.flags & VM_READ || flags & FOLL.FORCE ? 0 : EFAULT;
 }
 
-// --- what is present ------------------------------------------------------------------------------------
-/** Takes the pages that need no fault, until one does.  Models gup_fast(). */
-function gup_fast(mm: MmState, start: number, nr: number, flags: number, at: number): number {
-  const want = flags & FOLL.WRITE ? _PAGE_PRESENT | _PAGE_RW : _PAGE_PRESENT;
-  const unit = flags & FOLL.PIN ? GUP_PIN_COUNTING_BIAS : 1;
-  let pmd = pmd_number(start);
-  let index = pte_index(start, pmd);
-  let done = 0;
-  uncounted[0] = 0;
-  while (done < nr) {
-    const slot = pmd_slot(mm.pgd, pmd);
-    const entry = slot === 0 ? 0 : page_tables[slot]!;
-    if (entry === 0) break;
-    const here = Math.min(HPAGE_PMD_NR - index, nr - done);
-    const found =
-      entry & _PAGE_PSE
-        ? gup_huge_pmd(entry, index, here, want, flags, at + done)
-        : gup_pte_range(((entry >>> 6) << 9) + index, here, want, unit, flags, at + done);
-    done += found;
-    if (found < here) break;
-    pmd++;
-    index = 0;
-  }
-  if (unit !== 1 && done > 0) {
-    const section = gup_pages[at]! >>> (PAGE_HANDLE_SHIFT + SECTION_SHIFT);
-    foll_pin_acquired[section] = foll_pin_acquired[section]! + done - uncounted[0];
-  }
-  return done;
-}
-function gup_pte_range(
-  table: number,
-  nr: number,
-  want: number,
-  unit: number,
-  flags: number,
-  at: number,
-): number {
-  for (let j = 0; j < nr; j++) {
-    const pte = page_tables[table + j]!;
-    if ((pte & want) !== want) return j;
-    const pfn = pte >>> PAGE_HANDLE_SHIFT;
-    const r = page_ref[pfn]!;
-    if (r > 0 && r < REF_MAX && (pte & _PAGE_RW) !== 0) page_ref[pfn] = r + unit;
-    else if (!grab_odd(pte, pfn, unit, flags)) return j;
-    gup_pages[at + j] = pte & ~PTE_FLAGS;
-  }
-  return nr;
-}
-/** What the loop above has no room for: read-only entries, large folios, the zero page, odd counts. */
-function grab_odd(pte: number, pfn: number, unit: number, flags: number): boolean {
-  if (unit !== 1 && must_unshare(pte, flags, null)) return false;
-  const r = page_ref[pfn]!;
-  if (r > 0) {
-    ref_add(pfn, unit);
-    return true;
-  }
-  if (r === 0) return false;
-  const f = ~r << 2;
-  const order = folio_table[f + FOLIO_ORDER]!;
-  if (order < 0 && unit !== 1) {
-    uncounted[0] = uncounted[0]! + 1;
-    return true;
-  }
-  if (!is_countable(pfn, folio_table[f + FOLIO_REF]!)) return false;
-  folio_table[f] = folio_table[f]! + (order > 0 ? 1 : unit);
-  if (order > 0 && unit !== 1) folio_table[f + FOLIO_PIN] = folio_table[f + FOLIO_PIN]! + 1;
-  return true;
-}
-function gup_huge_pmd(
-  entry: number,
-  index: number,
-  nr: number,
-  want: number,
-  flags: number,
-  at: number,
-): number {
-  const pin = (flags & FOLL.PIN) !== 0;
-  if ((entry & want) !== want || (pin && must_unshare(entry, flags, null))) return 0;
-  const f = ~page_ref[entry >>> PAGE_HANDLE_SHIFT]! << 2;
-  if (!is_countable(entry >>> PAGE_HANDLE_SHIFT, folio_table[f + FOLIO_REF]!)) return 0;
-  folio_table[f] = folio_table[f]! + nr;
-  if (pin) folio_table[f + FOLIO_PIN] = folio_table[f + FOLIO_PIN]! + nr;
-  const first = (entry & ~PTE_FLAGS) + (index << PAGE_HANDLE_SHIFT);
-  for (let j = 0; j < nr; j++) gup_pages[at + j] = first + (j << PAGE_HANDLE_SHIFT);
-  return nr;
-}
-/** 0 is frozen: try the slow way.  Below 0 the count overflowed.  Models try_get_folio(). */
-export function is_countable(pfn: number, count: number): boolean {
-  if (count < 0) warn_count(pfn, count);
-  return count > 0;
-}
-function warn_count(pfn: number, count: number): void {
-  machine_of_pfn(pfn)!.WARN_ONCE(`refcount ${count} of ${describe_pfn(pfn)}: no reference taken`);
-}
-/** Whether a pin through a read-only entry would pin what this address space shares.  Models gup_must_unshare(). */
-export function must_unshare(pte: number, flags: number, vma: Vma | null): boolean {
-  if ((flags & FOLL.WRITE) !== 0 || (pte & _PAGE_RW) !== 0) return false;
-  const page = page_flags[marked_page(pte)]!;
-  if (page & PG_anon) return (page & PG_anon_exclusive) === 0;
-  if ((flags & FOLL.LONGTERM) === 0) return false;
-  return vma === null || vma.is_cow;
-}
-/** The page whose flags speak for this entry: the first one while one entry maps a huge page. */
-function marked_page(pte: number): number {
-  const pfn = pte >>> PAGE_HANDLE_SHIFT;
-  return pte & _PAGE_PSE ? head_of(pfn) : pfn;
+/** What may be pinned for the length of a call only: 0, or -errno.  Models writable_file_mapping_allowed() and vma_is_fsdax(). */
+export function longterm_refused({ file, flags: vma_flags }: Vma, flags: number): number {
+  if (file === null) return 0;
+  if (file.is_dax) return EOPNOTSUPP;
+  const shared = VM_SHARED | VM_WRITE;
+  const written = (flags & FOLL.WRITE) !== 0 && (vma_flags & shared) === shared;
+  return written && file.refuses_longterm === true ? EFAULT : 0;
 }
 
 // --- what is not ----------------------------------------------------------------------------------------
 /** Faults until the page is as wanted: its handle, or -errno.  Models faultin_page() and follow_page_pte(). */
 export function gup_slow(mm: MmState, vma: Vma, addr: number, flags: number): number {
+  if (mm.page_table_lock !== null) return SPINS;
   const write = (flags & FOLL.WRITE) !== 0;
   for (;;) {
     const pte = lookup_pte(mm, addr);
@@ -264,20 +171,18 @@ function can_force_write(pte: number, vma: Vma, flags: number): boolean {
   if ((flags & FOLL.FORCE) === 0 || (vma.flags & (VM_SHARED | VM_WRITE)) !== 0) return false;
   return (page_flags[marked_page(pte)]! & PG_anon_exclusive) !== 0;
 }
-/** One reference or pin on a page that was found under the lock.  Models try_grab_folio(). */
-function grab_slow(pfn: number, flags: number): boolean {
+/** One reference or pin on a page that was found under the lock: 0, or -errno.  Models try_grab_folio() and its caller. */
+function grab_slow(pfn: number, flags: number): number {
   const count = ref_count(pfn);
   if (count <= 0) {
     warn_count(pfn, count);
-    return false;
+    return ENOMEM;
   }
-  if (flags & FOLL.PIN) pin_add(pfn, 1);
-  else ref_add(pfn, 1);
-  return true;
-}
-/** The dirty bit of the whole folio. */
-export function set_folio_dirty(pfn: number): void {
-  if (is_zero_pfn(pfn)) return;
-  const head = head_of(pfn);
-  page_flags[head] = page_flags[head]! | PG_dirty;
+  if ((flags & FOLL.PIN) === 0) {
+    ref_add(pfn, 1);
+    return 0;
+  }
+  pin_add(pfn, 1);
+  if (page_flags[pfn]! & PG_file) file_page_pinned(pfn, flags);
+  return pinned_accessible(pfn);
 }

@@ -17,7 +17,7 @@ import type { MachineState } from "../machine/machine.js";
 import type { MmState, Vma } from "./mm_types.js";
 import { VM_HUGEPAGE, VM_WRITE } from "./mm_types.js";
 import { clear_pages } from "./page_alloc.js";
-import { ref_add, ref_sub } from "./page_ref.js";
+import { ref_add, ref_count, ref_sub } from "./page_ref.js";
 import { _PAGE_PRESENT, _PAGE_PSE, _PAGE_RW, PTE_FLAGS } from "./pgtable.js";
 
 /** Not with a huge page: try with small ones. */
@@ -48,7 +48,8 @@ export function do_huge_pmd_wp_page(mm: MmState, vma: Vma, slot: number, flags: 
   const entry = page_tables[slot]!;
   const head = entry >>> PAGE_HANDLE_SHIFT;
   const page = page_flags[head]!;
-  if (page & PG_anon_exclusive) {
+  if (page & PG_anon && (page & PG_anon_exclusive || ref_count(head) === 1)) {
+    page_flags[head] = page | PG_anon_exclusive;
     page_tables[slot] = entry | (flags & 1 && vma.flags & VM_WRITE ? _PAGE_RW : 0);
     return 0;
   }
@@ -61,7 +62,7 @@ export function do_huge_pmd_wp_page(mm: MmState, vma: Vma, slot: number, flags: 
 }
 
 function map_new_huge_page(mm: MmState, vma: Vma, slot: number): number {
-  const head = mm.machine.allocator.alloc(HPAGE_PMD_ORDER);
+  const head = mm.machine.allocator.alloc(HPAGE_PMD_ORDER, true);
   if (head === 0) return fallback(mm);
   mm.machine.thp_fault_alloc++;
   clear_pages(mm.machine, head, HPAGE_PMD_NR);
@@ -74,7 +75,8 @@ function fallback(mm: MmState): number {
   mm.machine.thp_fault_fallback++;
   return VM_FAULT_FALLBACK;
 }
-function map_huge(slot: number, head: number, flags: number): void {
+/** One entry more maps the folio; the reference that it counts is the caller's. */
+export function map_huge(slot: number, head: number, flags: number): void {
   const id = ~page_ref[head]!;
   entire_mapcount[id] = entire_mapcount[id]! + 1;
   page_tables[slot] = (head << PAGE_HANDLE_SHIFT) | _PAGE_PSE | flags;

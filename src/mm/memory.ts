@@ -1,6 +1,7 @@
 /** Page faults and the entries they install.  Models mm/memory.c. */
 
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
+import { throw_would_spin } from "../machine/arch.js";
 import {
   page_flags,
   page_mapcount,
@@ -8,9 +9,12 @@ import {
   PG_anon,
   PG_allocated,
   PG_anon_exclusive,
+  PG_ksm,
+  PG_arch_1,
 } from "../machine/arena.js";
 import { PAGE_SIZE } from "../machine/limits.js";
 import { machine_of_pfn } from "../machine/machine.js";
+import { arch_make_folio_accessible } from "./accessible.js";
 import {
   do_huge_pmd_anonymous_page,
   do_huge_pmd_wp_page,
@@ -20,10 +24,19 @@ import type { MmState, Vma } from "./mm_types.js";
 import { VM_SHARED, VM_WRITE } from "./mm_types.js";
 import { bytes_to_read, bytes_to_write, clear_pages } from "./page_alloc.js";
 import { describe_pfn, is_zero_pfn, ref_add, ref_count, ref_sub } from "./page_ref.js";
-import { _PAGE_PSE, _PAGE_RW, pmd_alloc, pmd_number, pte_index, table_below } from "./pgtable.js";
+import {
+  _PAGE_PSE,
+  _PAGE_RW,
+  is_swap_pte,
+  pmd_alloc,
+  pmd_number,
+  pte_index,
+  table_below,
+} from "./pgtable.js";
+import { swap_bytes, swap_free } from "./swapfile.js";
 
 export const VM_FAULT_OOM = 1;
-const VM_FAULT_SIGBUS = 2;
+export const VM_FAULT_SIGBUS = 2;
 
 export const FAULT_FLAG_WRITE = 1;
 /** Give this address space an exclusive page, still mapped read-only. */
@@ -34,6 +47,8 @@ export const FAULT_FLAG_UNSHARE = 2;
  * 0, VM_FAULT_OOM or VM_FAULT_SIGBUS.
  */
 export function handle_mm_fault(mm: MmState, vma: Vma, addr: number, flags: number): number {
+  if (mm.page_table_lock !== null) throw_would_spin("a fault", mm.page_table_lock);
+  mm.assert_no_writer("handle_mm_fault()");
   mm.machine.pgfault++;
   const pmd = pmd_number(addr);
   const slot = pmd_alloc(mm.pgd, pmd);
@@ -55,8 +70,9 @@ export function handle_mm_fault(mm: MmState, vma: Vma, addr: number, flags: numb
       ? do_anonymous_page(mm, vma, at, flags)
       : do_file_fault(mm, vma, addr, at, flags);
   }
+  if (is_swap_pte(pte)) return do_swap_page(mm, vma, at, pte, flags);
   if (flags === 0 || pte & _PAGE_RW) return 0;
-  return do_wp_page(mm, vma, at, pte, flags);
+  return do_wp_page(mm, vma, addr, at, pte, flags);
 }
 
 function do_anonymous_page(mm: MmState, vma: Vma, at: number, flags: number): number {
@@ -71,12 +87,22 @@ function do_anonymous_page(mm: MmState, vma: Vma, at: number, flags: number): nu
 }
 function alloc_zeroed_page(mm: MmState): number {
   const { machine } = mm;
-  const pfn = machine.allocator.alloc(0);
+  const pfn = machine.allocator.alloc(0, true);
   if (pfn !== 0) clear_pages(machine, pfn, 1);
   return pfn;
 }
+/** Brings a page back from the swap area.  It is a copy of its own for each entry, since there is no swap cache. */
+function do_swap_page(mm: MmState, vma: Vma, at: number, pte: number, flags: number): number {
+  const { machine } = mm;
+  const pfn = machine.allocator.alloc(0, true);
+  if (pfn === 0) return VM_FAULT_OOM;
+  bytes_to_write(machine, pfn, 0, PAGE_SIZE).set(swap_bytes(pte));
+  swap_free(pte);
+  map_anon(vma, at, pfn, flags);
+  return 0;
+}
 /** Maps a fresh page; the reference that it came with becomes the entry's. */
-function map_anon(vma: Vma, at: number, pfn: number, flags: number): void {
+export function map_anon(vma: Vma, at: number, pfn: number, flags: number): void {
   page_flags[pfn] = page_flags[pfn]! | PG_anon | PG_anon_exclusive;
   page_mapcount[pfn] = 1;
   const writable = flags & FAULT_FLAG_WRITE && vma.flags & VM_WRITE ? _PAGE_RW : 0;
@@ -88,25 +114,36 @@ function do_file_fault(mm: MmState, vma: Vma, addr: number, at: number, flags: n
   const index = vma.pgoff(addr);
   if (index >= file.nr_pages) return VM_FAULT_SIGBUS;
   const pfn = file.page(index);
-  if (pfn === 0) return VM_FAULT_OOM;
+  if (pfn <= 0) return pfn === 0 ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
   if ((vma.flags & VM_SHARED) === 0 && flags !== 0) return copy_page(mm, vma, at, pfn, flags);
+  if (ref_count(pfn) === 0) throw_would_spin("a fault", "the CPU that froze the page");
+  const write = (flags & FAULT_FLAG_WRITE) !== 0;
+  const failed = write ? file.page_mkwrite(index, pfn) : 0;
+  if (failed !== 0) return failed;
   ref_add(pfn, 1);
   page_mapcount[pfn] = page_mapcount[pfn]! + 1;
-  page_tables[at] =
-    (pfn << PAGE_HANDLE_SHIFT) | vma.present | (flags & FAULT_FLAG_WRITE ? _PAGE_RW : 0);
+  page_tables[at] = (pfn << PAGE_HANDLE_SHIFT) | vma.present | (write ? _PAGE_RW : 0);
   return 0;
 }
 
 /** A write, or an unshare, of a page that is present and read-only. */
-function do_wp_page(mm: MmState, vma: Vma, at: number, pte: number, flags: number): number {
+function do_wp_page(
+  mm: MmState,
+  vma: Vma,
+  addr: number,
+  at: number,
+  pte: number,
+  flags: number,
+): number {
   const pfn = pte >>> PAGE_HANDLE_SHIFT;
   const writable = flags & FAULT_FLAG_WRITE && vma.flags & VM_WRITE ? _PAGE_RW : 0;
   if (vma.flags & VM_SHARED) {
-    page_tables[at] = pte | writable;
-    return 0;
+    const failed = writable === 0 ? 0 : (vma.file?.page_mkwrite(vma.pgoff(addr), pfn) ?? 0);
+    if (failed === 0) page_tables[at] = pte | writable;
+    return failed;
   }
   const page = page_flags[pfn]!;
-  if (page & PG_anon && (page & PG_anon_exclusive || ref_count(pfn) === 1)) {
+  if (page & PG_anon && (page & PG_anon_exclusive || is_only_reference(pfn))) {
     page_flags[pfn] = page | PG_anon_exclusive;
     page_tables[at] = pte | writable;
     return 0;
@@ -114,6 +151,10 @@ function do_wp_page(mm: MmState, vma: Vma, at: number, pte: number, flags: numbe
   const fault = copy_page(mm, vma, at, pfn, flags);
   if (fault === 0 && !is_zero_pfn(pfn)) drop_mapping(pfn);
   return fault;
+}
+/** The entry that faulted is all that holds the page.  What was merged is copied all the same.  Models wp_can_reuse_anon_folio(). */
+function is_only_reference(pfn: number): boolean {
+  return ref_count(pfn) === 1 && (page_flags[pfn]! & PG_ksm) === 0;
 }
 function copy_page(mm: MmState, vma: Vma, at: number, from: number, flags: number): number {
   const { machine } = mm;
@@ -123,7 +164,7 @@ function copy_page(mm: MmState, vma: Vma, at: number, from: number, flags: numbe
     map_anon(vma, at, zeroed, flags);
     return 0;
   }
-  const pfn = machine.allocator.alloc(0);
+  const pfn = machine.allocator.alloc(0, true);
   if (pfn === 0) return VM_FAULT_OOM;
   bytes_to_write(machine, pfn, 0, PAGE_SIZE).set(bytes_to_read(machine, from, 0, PAGE_SIZE));
   map_anon(vma, at, pfn, flags);
@@ -131,7 +172,7 @@ function copy_page(mm: MmState, vma: Vma, at: number, from: number, flags: numbe
 }
 
 /** One entry less maps the page: its reference goes. */
-function drop_mapping(pfn: number): void {
+export function drop_mapping(pfn: number): void {
   page_mapcount[pfn] = page_mapcount[pfn]! - 1;
   ref_sub(pfn, 1);
 }
@@ -140,7 +181,12 @@ export function zap_pte(at: number): void {
   const pte = page_tables[at]!;
   if (pte === 0) return;
   page_tables[at] = 0;
+  if (is_swap_pte(pte)) {
+    swap_free(pte);
+    return;
+  }
   const pfn = pte >>> PAGE_HANDLE_SHIFT;
+  if (page_flags[pfn]! & PG_arch_1) arch_make_folio_accessible(pfn);
   if (is_zero_pfn(pfn) || page_mapcount[pfn] === 0) return;
   if (ref_count(pfn) !== 0) drop_mapping(pfn);
   else if (page_flags[pfn]! & PG_allocated) {

@@ -7,7 +7,6 @@ import { type Context } from "../machine/context.js";
 import { PAGE_SIZE } from "../machine/limits.js";
 import { throw_misuse, type MachineState } from "../machine/machine.js";
 import { _PAGE_PRESENT } from "./pgtable.js";
-import type { ShmemFile } from "./shmem.js";
 
 export const PROT_NONE = 0;
 export const PROT_READ = 1;
@@ -20,8 +19,11 @@ export const MAP_ANONYMOUS = 0x20;
 export const MAP_FIXED_NOREPLACE = 0x100000;
 export const MADV_DONTNEED = 4;
 export const MADV_FREE = 8;
+export const MADV_DONTFORK = 10;
+export const MADV_DOFORK = 11;
 export const MADV_HUGEPAGE = 14;
 export const MADV_NOHUGEPAGE = 15;
+export const MADV_PAGEOUT = 21;
 export const MADV_POPULATE_READ = 22;
 export const MADV_POPULATE_WRITE = 23;
 
@@ -33,16 +35,58 @@ export const VM_IO = 16;
 export const VM_HUGEPAGE = 32;
 /** Could be made writable by mprotect(): not for shared mappings of what is read-only. */
 export const VM_MAYWRITE = 64;
+/** A child does not get it. */
+export const VM_DONTCOPY = 128;
+
+/** What a mapping shows, page by page.  Models what mm/ asks of struct address_space and struct vm_operations_struct. */
+export interface MappedFile {
+  readonly machine: MachineState;
+  /** pages up to its end */
+  readonly nr_pages: number;
+  /** Its file system is asked before a page is stored to, and told what becomes dirty.  Models vma_needs_dirty_tracking(). */
+  readonly tracks_dirty: boolean;
+  /** Pages of a device that is memory itself. */
+  readonly is_dax: boolean;
+  /** It tracks what becomes dirty, and refuses long-term pins to write a shared mapping. */
+  readonly refuses_longterm?: boolean;
+  /** The page at this index, brought in at first use; 0 when memory is out, below 0 when it cannot be read. */
+  page(index: number): number;
+  /** Before a store through a shared mapping: 0, or a VM_FAULT_ code. */
+  page_mkwrite(index: number, pfn: number): number;
+  /** A mapping begins or ends: vm_ops->open() and close(). */
+  open_vma(vma: Vma): void;
+  close_vma(vma: Vma): void;
+}
+/** A descriptor: what mmap() takes. */
+export abstract class OpenFile {
+  abstract readonly machine: MachineState;
+  abstract readonly open: boolean;
+  abstract readonly mapping: MappedFile;
+}
+/** A descriptor as the library sees it, open and of this machine. */
+export function open_file(file: object, machine: MachineState, called: string): OpenFile {
+  if (file instanceof OpenFile && file.open && file.machine === machine) return file;
+  throw_misuse("not-a-handle", called, "no open file of this machine");
+}
 
 /** One mapping: [start, end), page-aligned. */
 export class Vma {
+  readonly mm: MmState;
   start: number;
   end: number;
   flags: number;
-  readonly file: ShmemFile | null;
+  readonly file: MappedFile | null;
   /** bytes into the file at which `start` lies */
   offset: number;
-  constructor(start: number, end: number, flags: number, file: ShmemFile | null, offset: number) {
+  constructor(
+    mm: MmState,
+    start: number,
+    end: number,
+    flags: number,
+    file: MappedFile | null,
+    offset: number,
+  ) {
+    this.mm = mm;
     this.start = start;
     this.end = end;
     this.flags = flags;
@@ -66,7 +110,9 @@ export class Vma {
   }
   /** Cuts at `addr`: this one keeps the front, the rest is returned. */
   split(addr: number): Vma {
-    const rest = new Vma(addr, this.end, this.flags, this.file, this.offset + addr - this.start);
+    const offset = this.offset + addr - this.start;
+    const rest = new Vma(this.mm, addr, this.end, this.flags, this.file, offset);
+    this.file?.open_vma(rest);
     this.end = addr;
     return rest;
   }
@@ -82,6 +128,15 @@ export class MmState {
   readonly readers: Context[] = [];
   /** sticky: a page of this address space was pinned at some time (MMF_HAS_PINNED) */
   has_pinned = false;
+  /** pages that drivers charged to it, in either way; mlock.ts counts */
+  locked_vm = 0;
+  pinned_vm = 0;
+  /** who holds the lock of its page tables while another CPU may run; null if nobody does */
+  page_table_lock: string | null = null;
+  /** odd while fork() copies entries of private mappings */
+  write_protect_seq = 0;
+  /** which call holds the mmap_lock for writing while another CPU runs */
+  writer: string | null = null;
   #hit: Vma | null = null;
   alive = true;
   /** what the machine does at its end, if the task did not exit before */
@@ -90,6 +145,7 @@ export class MmState {
   constructor(machine: MachineState) {
     this.machine = machine;
     this.pgd = new_page_table();
+    mms_of(machine).add(this);
   }
   /** The mapping that contains `addr`. */
   vma_at(addr: number): Vma | null {
@@ -118,8 +174,15 @@ export class MmState {
   }
   /** The lock is taken for writing, for the duration of one call: nobody may hold it. */
   assert_unlocked(called: string): void {
+    this.assert_no_writer(called);
     if (this.readers.length > 0) {
       throw_misuse("lock-recursion", called, `mmap_lock held by ${this.readers[0]!.name}`);
+    }
+  }
+  /** What takes the mmap_lock, for reading or for a fault, on another CPU that interrupted its holder would wait forever. */
+  assert_no_writer(called: string): void {
+    if (this.writer !== null) {
+      throw_misuse("lock-recursion", called, `mmap_lock held by ${this.writer}`);
     }
   }
   free_tables(): void {
@@ -136,6 +199,13 @@ function free_below(table: number, level: number): void {
   free_page_table(table);
 }
 
+const all_mms = new WeakMap<MachineState, Set<MmState>>();
+/** The address spaces of a machine. */
+export function mms_of(machine: MachineState): Set<MmState> {
+  let mms = all_mms.get(machine);
+  if (!mms) all_mms.set(machine, (mms = new Set()));
+  return mms;
+}
 /** An address space as the library sees it. */
 export function mm_state(mm: Mm, called: string): MmState {
   if (!(mm instanceof MmState) || !mm.alive || !mm.machine.alive) {

@@ -3,15 +3,15 @@
 import { ok, type Result } from "neverthrow";
 import type { UserAddr } from "../handle/addr.js";
 import { to_mm, to_task, to_user_addr } from "../handle/cast.js";
-import type { Machine, Memfd, Task } from "../handle/context.js";
+import type { Machine, MappableFile, Task } from "../handle/context.js";
 import { PTR_ERR, type MmError } from "../handle/errno.js";
 import { TaskContext } from "../machine/context.js";
 import { PAGE_SIZE, PMD_SIZE, TASK_SIZE } from "../machine/limits.js";
-import { machine_state } from "../machine/machine.js";
+import { machine_state, type MachineState } from "../machine/machine.js";
 import * as M from "./mm_types.js";
-import { MmState, Vma } from "./mm_types.js";
+import { mms_of, MmState, open_file, Vma, type MappedFile } from "./mm_types.js";
 import { _PAGE_PRESENT, _PAGE_PSE, _PAGE_RW } from "./pgtable.js";
-import { shmem_file, ShmemFile } from "./shmem.js";
+import { ShmemFile } from "./shmem.js";
 import {
   check_range,
   is_page_address,
@@ -37,26 +37,31 @@ export function user_ptr_add(addr: UserAddr, bytes: number): UserAddr {
   return to_user_addr(addr + bytes);
 }
 
-/** Starts a task with an empty address space (ours; fork() copies one). */
-export function create_task(machine: Machine): Task {
-  const state = machine_state(machine);
+/** An address space with nothing in it, which ends with the machine if not before.  Models mm_alloc(). */
+export function mm_alloc(state: MachineState): MmState {
   const mm = new MmState(state);
-  const task = to_task(new TaskContext(state, to_mm(mm)));
   mm.at_exit = () => {
     exit_mm(mm);
   };
   state.at_exit.add(mm.at_exit);
-  return task;
+  return mm;
+}
+/** Starts a task with an empty address space (ours; fork() copies one). */
+export function create_task(machine: Machine): Task {
+  const state = machine_state(machine);
+  return to_task(new TaskContext(state, to_mm(mm_alloc(state))));
 }
 /** Ends a task: its mappings go, what was pinned stays pinned.  Models exit_mm(). */
 export function exit_task(task: Task): void {
   exit_mm(mm_for_write(task, "exit_task()"));
 }
-function exit_mm(mm: MmState): void {
+/** Models exit_mm() and mmput(). */
+export function exit_mm(mm: MmState): void {
   if (!mm.alive) return;
   unmap_range(mm, 0, TASK_SIZE);
   mm.free_tables();
   mm.alive = false;
+  mms_of(mm.machine).delete(mm);
   if (mm.at_exit) mm.machine.at_exit.delete(mm.at_exit);
 }
 
@@ -67,7 +72,7 @@ function exit_mm(mm: MmState): void {
  * @param len - bytes, more than 0; rounded up to pages
  * @param prot - PROT_NONE, or PROT_READ | PROT_WRITE | PROT_EXEC
  * @param flags - MAP_PRIVATE or MAP_SHARED; MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE
- * @param memfd - of memfd_create(), without MAP_ANONYMOUS
+ * @param file - of memfd_create() or filp_open(), without MAP_ANONYMOUS
  * @param offset - bytes into the file, a multiple of PAGE_SIZE
  * @returns the address; EINVAL for a bad argument, ENOMEM when it does not fit, EEXIST for MAP_FIXED_NOREPLACE
  * @example
@@ -79,12 +84,12 @@ export function mmap(
   len: number,
   prot: number,
   flags: number,
-  memfd: Memfd | null = null,
+  file: MappableFile | null = null,
   offset = 0,
 ): Result<UserAddr, MmError> {
   const mm = mm_for_write(current, "mmap()");
-  const file = memfd === null ? null : shmem_file(memfd, mm.machine, "mmap()");
-  const invalid = check_mmap(addr, len, prot, flags, file, offset);
+  const mapped = file === null ? null : open_file(file, mm.machine, "mmap()").mapping;
+  const invalid = check_mmap(addr, len, prot, flags, mapped, offset);
   if (invalid !== null) return PTR_ERR(mm_error("EINVAL", invalid));
   const bytes = page_align(len);
   const fixed = (flags & (M.MAP_FIXED | M.MAP_FIXED_NOREPLACE)) !== 0;
@@ -102,17 +107,12 @@ export function mmap(
   }
   const shared = (flags & M.MAP_SHARED) !== 0;
   // Anonymous shared memory is a file that nobody else can open.
-  const backing = file ?? (shared ? new ShmemFile(mm.machine, bytes, false) : null);
-  file?.get();
-  mm.insert(
-    new Vma(
-      start,
-      start + bytes,
-      (prot & 7) | M.VM_MAYWRITE | (shared ? M.VM_SHARED : 0),
-      backing,
-      file ? offset : 0,
-    ),
-  );
+  const backing = mapped ?? (shared ? new ShmemFile(mm.machine, bytes, false) : null);
+  const vm_flags = (prot & 7) | M.VM_MAYWRITE | (shared ? M.VM_SHARED : 0);
+  const vma = new Vma(mm, start, start + bytes, vm_flags, backing, mapped ? offset : 0);
+  // Of anonymous shared memory the mapping holds the descriptor.
+  mapped?.open_vma(vma);
+  mm.insert(vma);
   return ok(to_user_addr(start));
 }
 
@@ -121,7 +121,7 @@ function check_mmap(
   len: number,
   prot: number,
   flags: number,
-  file: ShmemFile | null,
+  file: MappedFile | null,
   offset: number,
 ): string | null {
   const fixed = flags & (M.MAP_FIXED | M.MAP_FIXED_NOREPLACE);

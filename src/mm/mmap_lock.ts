@@ -59,6 +59,7 @@ export function mmap_read_lock(current: ProcessContext, mm: Mm): OwnedMmapLock {
   assert_may_sleep(holder, called);
   const state = mm_state(mm, called);
   assert_not_recursive(state, holder, called);
+  state.assert_no_writer(called);
   state.readers.push(holder);
   return to_mmap_lock(new ReadLock(to_mm(state), holder));
 }

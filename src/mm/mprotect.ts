@@ -9,7 +9,7 @@ import { PAGE_SIZE } from "../machine/limits.js";
 import { FAULT_FLAG_WRITE, handle_mm_fault, VM_FAULT_OOM } from "./memory.js";
 import * as M from "./mm_types.js";
 import { type MmState } from "./mm_types.js";
-import { _PAGE_PRESENT, _PAGE_PSE, _PAGE_RW } from "./pgtable.js";
+import { is_swap_pte, _PAGE_PRESENT, _PAGE_PSE, _PAGE_RW } from "./pgtable.js";
 import {
   check_range,
   each_entry,
@@ -21,6 +21,7 @@ import {
   page_align,
   zap_range,
 } from "./vma_range.js";
+import { reclaim_pages } from "./vmscan.js";
 
 /**
  * Changes the protection of a range.  Models mprotect(2).
@@ -51,6 +52,7 @@ export function mprotect(
   for (const vma of mm.vmas.slice(first, last)) {
     vma.flags = (vma.flags & ~7) | prot;
     const change = (at: number): void => {
+      if (is_swap_pte(page_tables[at]!)) return;
       page_tables[at] = (page_tables[at]! & ~lose) | gain;
     };
     each_entry(mm, vma.start, vma.end, change, change);
@@ -60,8 +62,9 @@ export function mprotect(
 /**
  * Advice about a range.  Models madvise(2).
  *
- * @param advice - MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_DONTNEED (pages go), MADV_FREE (pages may stay, and do),
- *   MADV_POPULATE_READ, MADV_POPULATE_WRITE
+ * @param advice - MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_DONTFORK (no child gets the range), MADV_DOFORK, MADV_DONTNEED (pages
+ *   go), MADV_FREE (pages may stay, and do), MADV_PAGEOUT (pages go to the swap area, but for those that somebody else
+ *   maps, holds or has pinned), MADV_POPULATE_READ, MADV_POPULATE_WRITE
  * @returns EINVAL for a bad argument; ENOMEM when part of the range is not mapped or memory is out; EFAULT when
  *   populating what may not be accessed
  */
@@ -87,6 +90,19 @@ export function madvise(
       }
       return ok(undefined);
     }
+    case M.MADV_DONTFORK:
+    case M.MADV_DOFORK: {
+      if (end === addr) return ok(undefined);
+      const [first, last] = isolate(mm, addr, end);
+      for (const vma of mm.vmas.slice(first, last)) {
+        vma.flags &= ~M.VM_DONTCOPY;
+        if (advice === M.MADV_DONTFORK) vma.flags |= M.VM_DONTCOPY;
+      }
+      return ok(undefined);
+    }
+    case M.MADV_PAGEOUT:
+      if (end > addr) reclaim_pages(mm, addr, end);
+      return ok(undefined);
     case M.MADV_DONTNEED:
       if (end > addr) zap_range(mm, addr, end);
       return ok(undefined);

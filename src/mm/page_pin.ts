@@ -18,6 +18,7 @@ import { foll_pin_acquired, page_ref } from "../machine/arena.js";
 import { machine_of } from "../machine/context.js";
 import { GUP_PIN_COUNTING_BIAS, SECTION_SHIFT } from "../machine/limits.js";
 import { machine_of_pfn } from "../machine/machine.js";
+import { pinned_accessible } from "./accessible.js";
 import { used_pfn } from "./page.js";
 import {
   describe_pfn,
@@ -39,7 +40,7 @@ export function ZERO_PAGE(context: AnyContext): BorrowedPage {
  * Takes a user pin on a page the caller holds, the zero page for instance, so that it fits among pinned pages (ours:
  * the third point of Jan Kara's proposal of 2018).  The caller owns one pin: put_user_page().
  *
- * @returns ENOMEM when the count is not above 0
+ * @returns ENOMEM when the count is not above 0; EINVAL when the page is secure and cannot be exported
  * @example
  * const zero = page_to_user_page(ZERO_PAGE(current));
  * if (IS_ERR(zero)) return zero;
@@ -47,7 +48,7 @@ export function ZERO_PAGE(context: AnyContext): BorrowedPage {
  */
 export function page_to_user_page(
   page: BorrowedPage,
-): OwnedUserPage<"source", "short"> | Errno<"ENOMEM"> {
+): OwnedUserPage<"source", "short"> | Errno<"ENOMEM" | "EINVAL"> {
   const p = raw(page);
   if (is_plain(p)) {
     const pfn = p >>> PAGE_HANDLE_SHIFT;
@@ -62,7 +63,7 @@ export function page_to_user_page(
 }
 function page_to_user_page_rare(
   page: BorrowedPage,
-): OwnedUserPage<"source", "short"> | Errno<"ENOMEM"> {
+): OwnedUserPage<"source", "short"> | Errno<"ENOMEM" | "EINVAL"> {
   const called = "page_to_user_page()";
   const pfn = used_pfn(page, called);
   const machine = machine_of_pfn(pfn)!;
@@ -70,6 +71,9 @@ function page_to_user_page_rare(
     return ERR_PTR("ENOMEM", `refcount ${ref_count(pfn)} of ${describe_pfn(pfn)}`);
   }
   pin_add(pfn, 1);
+  if (pinned_accessible(pfn) !== 0) {
+    return ERR_PTR("EINVAL", `${describe_pfn(pfn)} cannot be made accessible`);
+  }
   const addr = pfn << PAGE_HANDLE_SHIFT;
   const { probe } = machine;
   return to_user_page(probe ? probe.acquired("user_page", addr, called, probe.site()) : addr);

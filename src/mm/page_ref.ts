@@ -12,7 +12,9 @@ import {
   FOLIO_PIN,
   FOLIO_REF,
   new_folio_id,
+  page_flags,
   page_ref,
+  PG_file,
 } from "../machine/arena.js";
 import { GUP_PIN_COUNTING_BIAS, SECTION_SHIFT } from "../machine/limits.js";
 import { machine_of_pfn, throw_misuse } from "../machine/machine.js";
@@ -61,6 +63,11 @@ export function maybe_dma_pinned(pfn: number): boolean {
 /** A page of order 0 whose count leaves 1…INT_MAX gets an entry that can hold any count. */
 function store_odd_count(pfn: number, count: number): void {
   page_ref[pfn] = ~new_folio_id(count, 0, pfn, 0);
+}
+/** Gives a page of order 0 an entry of its own: from now on its counts take the careful path, which looks at its flags. */
+export function count_carefully(pfn: number): void {
+  const r = page_ref[pfn]!;
+  if (r > 0) store_odd_count(pfn, r);
 }
 /** Adds `n` references without asking, as page_ref_add() does: wraps at 2^31. */
 export function ref_add(pfn: number, n: number): void {
@@ -128,7 +135,12 @@ export function pin_sub(pfn: number, n: number): void {
     if (order > 0) {
       folio_table[f + FOLIO_PIN] = folio_table[f + FOLIO_PIN]! - n;
       ref_sub(pfn, n);
-    } else ref_sub(pfn, n * GUP_PIN_COUNTING_BIAS);
+    } else {
+      ref_sub(pfn, n * GUP_PIN_COUNTING_BIAS);
+      if (page_flags[pfn]! & PG_file && !maybe_dma_pinned(pfn)) {
+        machine_of_pfn(pfn)!.unpinned_file_page(pfn);
+      }
+    }
     return;
   }
   ref_sub(pfn, n * GUP_PIN_COUNTING_BIAS);

@@ -10,6 +10,10 @@ export const _PAGE_RW = 2;
 /** A 2 MiB page, in an entry of the third level. */
 export const _PAGE_PSE = 32;
 export const PTE_FLAGS = 63;
+/** An entry below 0 stands for a page in the swap area; no page has a frame number that large. */
+export function is_swap_pte(pte: number): boolean {
+  return pte < 0;
+}
 
 /** Addresses are split by one multiplication; the rest is 32-bit arithmetic.  2 MiB units of an address: */
 export function pmd_number(addr: number): number {

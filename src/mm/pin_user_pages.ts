@@ -15,10 +15,13 @@ import {
 } from "../machine/context.js";
 import { PAGE_SIZE, TASK_SIZE } from "../machine/limits.js";
 import type { Facts } from "../machine/probe.js";
-import { EAGAIN, EINTR, GUP_BATCH, gup_error, gup_pages, gup_walk, type Walk } from "./gup.js";
+import { EAGAIN, EINTR, gup_error, gup_walk, MIGRATION_FAILED, type Walk } from "./gup.js";
+import { GUP_BATCH, gup_pages } from "./gup_fast.js";
 import { FOLL, illegal_flags } from "./gup_flags.js";
+import { gup_longterm } from "./gup_longterm.js";
 import { mm_state, type MmState } from "./mm_types.js";
 import { assert_not_recursive, locked_mm } from "./mmap_lock.js";
+import { unpin_each } from "./unpin.js";
 import { pin_result, UserPages } from "./user_pages.js";
 
 /** How one call walks: which mm, on whose behalf, by which rules. */
@@ -45,7 +48,7 @@ export function current_caller(current: Task, called: string, fast: boolean): Gu
 }
 export function walk_of({ mm, context, fast, locked }: GupCaller, flags: number): Walk {
   const killed = context instanceof TaskContext && context.killed;
-  return { mm, flags, fast, killed: !killed ? 0 : locked ? EINTR : EAGAIN };
+  return { mm, flags, fast, nr_fast: 0, killed: !killed ? 0 : locked ? EINTR : EAGAIN };
 }
 /** The flag that a direction stands for. */
 export function dir_flag(dir: Dir): number {
@@ -68,6 +71,12 @@ export function refuse_range(start: number, nr: number, fast: boolean): GupError
   return end > TASK_SIZE ? gup_error(-14, start) : null;
 }
 
+/** Takes references by the rules of the flags; see gup_walk(). */
+function walk_pages(walk: Walk, start: number, nr: number): number {
+  if ((walk.flags & FOLL.LONGTERM) === 0) return gup_walk(walk, start, nr);
+  walk.mm.has_pinned = true;
+  return gup_longterm(walk, start, nr);
+}
 /** Pins into `pages`; the error that ended it, if fewer than `nr` were pinned. */
 function pin_into(
   pages: UserPages,
@@ -84,9 +93,11 @@ function pin_into(
   const site = probe?.site();
   for (let done = 0; done < nr;) {
     const want = Math.min(nr - done, GUP_BATCH);
-    const got = gup_walk(walk, start + done * PAGE_SIZE, want);
+    const got = walk_pages(walk, start + done * PAGE_SIZE, want);
     if (got < 0) {
       pages.length = done;
+      // All that the slow walk took is put back.
+      if (got === MIGRATION_FAILED) unpin_each(pages.splice(walk.nr_fast), by, facts.owner);
       return gup_error(got, start + done * PAGE_SIZE);
     }
     if (probe?.records) {
@@ -241,7 +252,7 @@ export function get_user_page<D extends Dir, A extends [flags?: FastPinFlags]>(
   if (refused) return refused;
   const { probe } = caller.mm.machine;
   probe?.reserve(1);
-  const got = gup_walk(walk_of(caller, bits | dir_flag(dir) | FOLL.PIN), addr, 1);
+  const got = walk_pages(walk_of(caller, bits | dir_flag(dir) | FOLL.PIN), addr, 1);
   if (got < 0) return gup_error(got, addr);
   const page = gup_pages[0]!;
   const facts = { dest: dir === "dest" };

@@ -8,21 +8,30 @@ import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { page_tables } from "../machine/arena.js";
 import { might_sleep, task_state } from "../machine/context.js";
 import { PAGE_SIZE, TASK_SIZE } from "../machine/limits.js";
+import { cpu_can_access } from "./accessible.js";
 import { FAULT_FLAG_WRITE, handle_mm_fault } from "./memory.js";
 import { mm_state, VM_READ, VM_WRITE, type MmState } from "./mm_types.js";
 import { bytes_to_read, bytes_to_write } from "./page_alloc.js";
-import { _PAGE_PRESENT, _PAGE_PSE, _PAGE_RW, pmd_number, pmd_slot, pte_index } from "./pgtable.js";
+import {
+  _PAGE_PRESENT,
+  _PAGE_PSE,
+  _PAGE_RW,
+  is_swap_pte,
+  pmd_number,
+  pmd_slot,
+  pte_index,
+} from "./pgtable.js";
 
-/** The entry that maps `addr` as of now, made into one of a small page; 0 if there is none. */
+/** The entry that maps `addr` as of now, made into one of a small page; 0 if there is none or its page is swapped out. */
 export function lookup_pte(mm: MmState, addr: number): number {
   const pmd = pmd_number(addr);
   const slot = pmd_slot(mm.pgd, pmd);
   const entry = slot === 0 ? 0 : page_tables[slot]!;
   if (entry === 0) return 0;
   const index = pte_index(addr, pmd);
-  return entry & _PAGE_PSE
-    ? entry + (index << PAGE_HANDLE_SHIFT)
-    : page_tables[((entry >>> 6) << 9) + index]!;
+  if (entry & _PAGE_PSE) return entry + (index << PAGE_HANDLE_SHIFT);
+  const pte = page_tables[((entry >>> 6) << 9) + index]!;
+  return is_swap_pte(pte) ? 0 : pte;
 }
 /** The page at `addr` as a program may access it, faulted in; 0 when it may not. */
 function user_pfn(mm: MmState, addr: number, write: boolean): number {
@@ -51,7 +60,7 @@ function access(
     const offset = at % PAGE_SIZE;
     const len = Math.min(PAGE_SIZE - offset, buffer.length - done);
     const pfn = user_pfn(mm, at, write);
-    if (pfn === 0) {
+    if (pfn === 0 || (mm.machine.arch !== null && !cpu_can_access(pfn))) {
       const what = write ? "written" : "read";
       return PTR_ERR(
         ERR_PTR("EFAULT", `0x${at.toString(16)} cannot be ${what}; ${done} bytes were`),

@@ -15,7 +15,7 @@ import type {
 import { PAGE_HANDLE_SHIFT, SERIAL_UNIT } from "../handle/tags.js";
 import { might_sleep } from "../machine/context.js";
 import { machine_of_handle, throw_foreign, throw_misuse } from "../machine/machine.js";
-import { set_folio_dirty } from "./gup.js";
+import { set_folio_dirty } from "./page-writeback.js";
 import { describe_pfn, pin_sub } from "./page_ref.js";
 import { is_array, unpin_each } from "./unpin.js";
 import { end_array, UserPages } from "./user_pages.js";

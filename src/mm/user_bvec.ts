@@ -33,11 +33,12 @@ import {
   UserBvec,
   UserBvecList,
 } from "./bvec_state.js";
-import { set_folio_dirty } from "./gup.js";
 import { gup_bvec, gup_bvec_failed } from "./gup_bvec.js";
 import { FOLL, illegal_flags } from "./gup_flags.js";
+import { gup_bvec_longterm } from "./gup_longterm.js";
 import { mm_state } from "./mm_types.js";
 import { assert_not_recursive } from "./mmap_lock.js";
+import { set_folio_dirty } from "./page-writeback.js";
 import { pin_add, ref_count, REF_MAX } from "./page_ref.js";
 import {
   current_caller,
@@ -66,7 +67,8 @@ function acquire<D extends Dir, T extends Term>(
   machine.probe?.reserve(pages_of(addr, len));
   const walk = walk_of(caller, bits | FOLL.PIN | dir_flag(dir));
   const extents: number[] = [];
-  const failed = gup_bvec(walk, addr, len, extents);
+  const pin = bits & FOLL.LONGTERM ? gup_bvec_longterm : gup_bvec;
+  const failed = pin(walk, addr, len, extents);
   if (failed !== 0) return gup_bvec_failed(failed, addr, extents);
   return to_bvec_list(owned_extents(machine, dir, extents, len, by));
 }

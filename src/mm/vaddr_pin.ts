@@ -16,8 +16,8 @@ import type {
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { might_sleep, task_state } from "../machine/context.js";
 import { machine_of_handle, throw_misuse } from "../machine/machine.js";
-import { set_folio_dirty } from "./gup.js";
 import { FOLL_LONGTERM } from "./gup_flags.js";
+import { set_folio_dirty } from "./page-writeback.js";
 import { current_caller, pin_pages } from "./pin_user_pages.js";
 import { is_array, unpin_each } from "./unpin.js";
 import { IS_SHORT, UserPages } from "./user_pages.js";

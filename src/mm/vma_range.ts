@@ -31,7 +31,6 @@ export function isolate(mm: MmState, start: number, end: number): [first: number
     const vma = mm.vma_at(at);
     if (!vma || vma.start === at) continue;
     split_pmd_at(mm, at);
-    vma.file?.get();
     mm.insert(vma.split(at));
     mm.forget_hit();
   }
@@ -51,8 +50,8 @@ export function each_entry(
   mm: MmState,
   start: number,
   end: number,
-  huge: (slot: number) => void,
-  small: (at: number) => void,
+  huge: (slot: number, addr: number) => void,
+  small: (at: number, addr: number) => void,
 ): void {
   const last = pmd_number(end - 1);
   for (let pmd = pmd_number(start); pmd <= last; pmd++) {
@@ -60,13 +59,15 @@ export function each_entry(
     const entry = slot === 0 ? 0 : page_tables[slot]!;
     if (entry === 0) continue;
     if (entry & _PAGE_PSE) {
-      huge(slot);
+      huge(slot, pmd * PMD_SIZE);
       continue;
     }
     const table = (entry >>> 6) << 9;
     const from = start > pmd * PMD_SIZE ? pte_index(start, pmd) : 0;
     const to = end < (pmd + 1) * PMD_SIZE ? pte_index(end, pmd) : 512;
-    for (let i = from; i < to; i++) if (page_tables[table + i] !== 0) small(table + i);
+    for (let i = from; i < to; i++) {
+      if (page_tables[table + i] !== 0) small(table + i, pmd * PMD_SIZE + i * PAGE_SIZE);
+    }
   }
 }
 export function zap_range(mm: MmState, start: number, end: number): void {
@@ -80,7 +81,7 @@ export function unmap_range(mm: MmState, start: number, end: number): void {
   for (const vma of gone) {
     zap_range(mm, vma.start, vma.end);
     free_empty_tables(mm, vma.start, vma.end);
-    vma.file?.put();
+    vma.file?.close_vma(vma);
   }
   mm.forget_hit(); // isolate() has looked at what goes now
 }

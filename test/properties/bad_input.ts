@@ -4,7 +4,11 @@ import * as api from "user-page";
 import { map_anon, must } from "../fixtures.js";
 import { BIO_ROWS } from "./bad_input_bio.js";
 import { BAD_DIO, DIO_ROWS } from "./bad_input_dio.js";
+import { FORK_ROWS } from "./bad_input_fork.js";
+import { BAD_FS, FS_ROWS } from "./bad_input_fs.js";
 import { BAD_IOV_ITER, IOV_ITER_ROWS } from "./bad_input_iov_iter.js";
+import { BAD_LONGTERM, LONGTERM_ROWS } from "./bad_input_longterm.js";
+import { BAD_UV, UV_ROWS } from "./bad_input_uv.js";
 
 export interface Bench {
   readonly machine: api.Machine;
@@ -19,7 +23,7 @@ export interface Bench {
   };
 }
 export function make_bench(debug: boolean): Bench {
-  const options = { mem: 2 << 20, CONFIG_DEBUG_USER_PAGE_REFERENCES: debug };
+  const options = { mem: 2 << 20, cma: 256 << 10, CONFIG_DEBUG_USER_PAGE_REFERENCES: debug };
   const gone = api.boot(options);
   const dead_task = api.create_task(gone);
   const dead_page = must(api.alloc_page(dead_task)) as unknown as number;
@@ -74,7 +78,10 @@ export const BAD: Readonly<Record<string, (b: Bench) => unknown[]>> = {
   op: () => [null, undefined, "text", "REQ_OP_DISCARD", 0],
   any: () => [],
   ...BAD_DIO,
+  ...BAD_FS,
   ...BAD_IOV_ITER,
+  ...BAD_LONGTERM,
+  ...BAD_UV,
 };
 
 const THIS_FILE = fileURLToPath(import.meta.url);
@@ -118,6 +125,10 @@ export const TABLE: Readonly<Record<string, Row>> = {
   ...IOV_ITER_ROWS,
   ...BIO_ROWS,
   ...DIO_ROWS,
+  ...FS_ROWS,
+  ...LONGTERM_ROWS,
+  ...FORK_ROWS,
+  ...UV_ROWS,
   boot: [() => [{ mem: 1 << 20 }], "any"],
   shutdown: [(b) => [b.machine], "machine"],
   flush_work: [(b) => [b.machine], "machine"],
@@ -287,4 +298,5 @@ export const EXEMPT: readonly string[] = [
   "u64_to_user_ptr",
   "user_ptr_add",
   "VaddrPin",
+  "WouldSpin",
 ];
