@@ -1,0 +1,355 @@
+/** The page cache: shared mappings with real bytes, page_mkwrite(), stable pages, private mappings, and no memory. */
+import * as api from "user-page";
+import { describe, expect, test } from "vitest";
+import { changes, errno_of, must, pattern_of, snapshot } from "../fixtures.js";
+import {
+  contents,
+  disk_image,
+  file_world,
+  free_blocks,
+  load,
+  map_file,
+  OtherMachine,
+  P,
+  RW,
+  store,
+  value_of,
+  type FileWorld,
+  type WorldOptions,
+} from "./file_world.js";
+
+const at = (addr: api.UserAddr, bytes: number): api.UserAddr => api.user_ptr_add(addr, bytes);
+/** A file of so many pages that is synced. */
+function with_file(pages: number, options: WorldOptions = {}) {
+  const w = file_world(options);
+  const file = w.open("a");
+  const text = pattern_of(pages * P);
+  api.kernel_write(w.current, file, text, 0)._unsafeUnwrap();
+  expect(api.vfs_fsync(w.current, file)).toBeNull();
+  return { w, file, text, map: map_file(w.current, file, pages * P) };
+}
+const names_of = (w: FileWorld, action: () => void): string[] => {
+  const heard: string[] = [];
+  const watching = api.observe(w.machine, ({ name }) => heard.push(name));
+  action();
+  watching[Symbol.dispose]();
+  return heard;
+};
+/** Takes every block for data. */
+function fill_disk(w: FileWorld): void {
+  const file = w.open("rest");
+  api.kernel_write(w.current, file, new Uint8Array(free_blocks(w.fs) * P), 0)._unsafeUnwrap();
+  expect(free_blocks(w.fs)).toBe(0);
+}
+
+describe("reading", () => {
+  test("what is mapped, held or dirty stays in the cache", () => {
+    const { w, file, text, map } = with_file(4);
+    using _ = w;
+    expect(load(w.current, map, P)).toEqual(text.slice(0, P));
+    const pin = must(api.get_user_page(w.current, at(map, P), "source"));
+    api.madvise(w.current, at(map, P), P, api.MADV_DONTNEED)._unsafeUnwrap();
+    api.kernel_write(w.current, file, text.subarray(0, 1), 2 * P)._unsafeUnwrap();
+    text[2 * P] = text[0]!;
+    expect(api.invalidate_inode_pages(w.current, file)).toBe(1);
+    api.put_user_page(pin);
+    expect(api.invalidate_inode_pages(w.current, file)).toBe(1);
+    expect(contents(w.current, file)).toEqual(text);
+  });
+  test("from the disk, and from the cache", () => {
+    using w = file_world();
+    using file = w.open("a");
+    const text = pattern_of(3 * P - 100);
+    api.kernel_write(w.current, file, text, 0)._unsafeUnwrap();
+    expect(api.vfs_fsync(w.current, file)).toBeNull();
+    const reads = (): number => api.disk_stats(w.disk).reads;
+    const before = reads();
+    expect(contents(w.current, file)).toEqual(text);
+    expect(reads()).toBe(before);
+    expect(api.invalidate_inode_pages(w.current, file)).toBe(3);
+    expect(contents(w.current, file)).toEqual(text);
+    expect(contents(w.current, file)).toEqual(text);
+    expect(reads()).toBe(before + 3);
+    const to = new Uint8Array(10);
+    expect(value_of(api.kernel_read(w.current, file, to, 3 * P - 105))).toBe(5);
+    expect(value_of(api.kernel_read(w.current, file, to, 3 * P - 100))).toBe(0);
+    expect(value_of(api.kernel_read(w.current, file, to, 2 ** 39))).toBe(0);
+  });
+  test("nobody finds a page before it is read", () => {
+    let nested: Uint8Array | null = null;
+    let read: (() => Uint8Array) | null = null;
+    using w = file_world({
+      plan: () => {
+        const once = read;
+        read = null;
+        if (once) nested = once();
+        return null;
+      },
+    });
+    using file = w.open("a");
+    const text = pattern_of(P);
+    api.kernel_write(w.current, file, text, 0)._unsafeUnwrap();
+    expect(api.vfs_fsync(w.current, file)).toBeNull();
+    expect(api.invalidate_inode_pages(w.current, file)).toBe(1);
+    // While the first one waits for the disk a second one comes, stores to the page, and lets go.
+    read = () => {
+      const seen = contents(w.current, file);
+      api.kernel_write(w.current, file, new Uint8Array([77]), 9)._unsafeUnwrap();
+      return seen;
+    };
+    const outer = contents(w.current, file);
+    expect(nested).toEqual(text);
+    text[9] = 77;
+    expect(outer).toEqual(text);
+    expect(contents(w.current, file)).toEqual(text);
+    expect(w.shutdown()).toMatchObject({ leaks: [], lost_pages: 0 });
+  });
+  test("a page in flight does not leave the cache", () => {
+    for (const policy of ["linux", "hold"] as const) {
+      using w = file_world({ policy, plan: ({ op }) => ({ hold: op === "REQ_OP_WRITE" }) });
+      using file = w.open("a");
+      api.kernel_write(w.current, file, pattern_of(P, 1), 0)._unsafeUnwrap();
+      const map = map_file(w.current, file, P);
+      const pin = must(api.get_user_page(w.current, map, "dest"));
+      api.filemap_flush(w.current, file);
+      api.put_user_page(pin);
+      api.munmap(w.current, map, P)._unsafeUnwrap();
+      expect(api.invalidate_inode_pages(w.current, file)).toBe(0);
+      expect(contents(w.current, file)).toEqual(pattern_of(P, 1));
+    }
+  });
+});
+
+describe("shared mappings", () => {
+  test("two tasks, read() and write() see the same bytes", () => {
+    const { w, file, text, map } = with_file(2);
+    using _ = w;
+    const second = api.create_task(w.machine);
+    const theirs = map_file(second, file, P, api.MAP_SHARED, P);
+    expect(store(w.current, at(map, P + 5), new Uint8Array([1, 2, 3]))).toBe(3);
+    text.set([1, 2, 3], P + 5);
+    expect(load(second, theirs, P)).toEqual(text.slice(P));
+    expect(contents(w.current, file)).toEqual(text);
+    api.kernel_write(w.current, file, new Uint8Array([9]), P)._unsafeUnwrap();
+    text[P] = 9;
+    expect(load(second, theirs, P)).toEqual(text.slice(P));
+    api.exit_task(second);
+    expect(api.vfs_fsync(w.current, file)).toBeNull();
+    using other = new OtherMachine();
+    expect(other.mount(disk_image(w.disk)).files).toEqual(new Map([["a", text]]));
+  });
+  test("the file is asked at the first store, and again after writeback", () => {
+    const { w, file, map } = with_file(1);
+    using _ = w;
+    const free = free_blocks(w.fs);
+    const byte = new Uint8Array(1);
+    const asked = (): string[] => {
+      const heard = names_of(w, () => void store(w.current, map, byte));
+      return heard.filter((name) => name !== "store");
+    };
+    expect(load(w.current, map, 1)).toBeInstanceOf(Uint8Array);
+    expect(free_blocks(w.fs)).toBe(free);
+    expect(asked()).toEqual(["page_mkwrite", "folio_mark_dirty"]);
+    expect(free_blocks(w.fs)).toBe(free - 1);
+    expect(asked()).toEqual([]);
+    const heard = names_of(w, () => {
+      expect(api.vfs_fsync(w.current, file)).toBeNull();
+    });
+    expect(heard).toEqual([
+      "folio_clear_dirty_for_io",
+      "folio_start_writeback",
+      "folio_end_writeback",
+    ]);
+    expect(free_blocks(w.fs)).toBe(free);
+    expect(asked()).toEqual(["page_mkwrite", "folio_mark_dirty"]);
+  });
+  test("no block is left: the store, the pin and write() fail, and nothing changes", () => {
+    const { w, file, text, map } = with_file(2);
+    using _ = w;
+    expect(load(w.current, map, 2 * P)).toEqual(text);
+    fill_disk(w);
+    const before = snapshot(w.machine);
+    expect(store(w.current, map, new Uint8Array(1))).toBe("EFAULT");
+    expect(errno_of(api.get_user_page(w.current, map, "dest"))).toBe("EFAULT");
+    expect(errno_of(api.pin_user_pages_fast(w.current, map, 2, "dest"))).toBe("EFAULT");
+    expect(errno_of(api.get_user_bvec(w.current, map, 2 * P, "dest"))).toBe("EFAULT");
+    expect(value_of(api.kernel_write(w.current, file, new Uint8Array(1), 0))).toBe("ENOSPC");
+    expect(changes(before, snapshot(w.machine)).filter((what) => what !== "pgfault")).toEqual([]);
+    expect(free_blocks(w.fs)).toBe(0);
+    expect(contents(w.current, file)).toEqual(text);
+    // What only reads needs none.
+    const pin = must(api.get_user_page(w.current, map, "source"));
+    api.put_user_page(pin);
+    // A block comes back, and the store works.
+    using rest = w.open("rest");
+    expect(api.vfs_truncate(w.current, rest, P)).toBeNull();
+    expect(store(w.current, map, new Uint8Array(1))).toBe(1);
+  });
+  test("a pin to write asks the file, a pin to read does not", () => {
+    const { w, map } = with_file(2);
+    using _ = w;
+    const pinned = (dir: api.Dir): string[] =>
+      names_of(w, () => {
+        api.put_user_page(must(api.get_user_page(w.current, map, dir)));
+      });
+    expect(pinned("source")).toEqual(["pin", "unpin"]);
+    expect(pinned("dest")).toEqual(["page_mkwrite", "folio_mark_dirty", "pin", "unpin"]);
+  });
+  const STORES: ReadonlyArray<
+    readonly [string, (w: FileWorld, file: api.File, map: api.UserAddr) => void]
+  > = [
+    ["a store", (w, _, map) => void store(w.current, map, new Uint8Array([1]))],
+    ["write()", (w, file) => void api.kernel_write(w.current, file, new Uint8Array([1]), 0)],
+    [
+      "a pin to write",
+      (w, _, map) => {
+        const pin = must(api.get_user_page(w.current, map, "dest"));
+        api.memcpy_to_page(pin, 0, new Uint8Array([1]));
+        api.put_user_page(pin);
+      },
+    ],
+  ];
+  test.each(STORES)("%s waits until the disk has the page", (_, change) => {
+    const completed: string[] = [];
+    let hold = false;
+    const w = file_world({
+      policy: "linux",
+      plan: ({ nr }) => {
+        completed.push(`request ${nr}`);
+        return { hold };
+      },
+    });
+    using file = w.open("a");
+    const text = pattern_of(P);
+    api.kernel_write(w.current, file, text, 0)._unsafeUnwrap();
+    const map = map_file(w.current, file, P);
+    expect(load(w.current, map, 1)).toEqual(text.slice(0, 1));
+    hold = true;
+    api.filemap_flush(w.current, file);
+    api.run_softirqs(w.machine);
+    const flakey = w.mounted as api.FlakeyDisk;
+    expect(flakey.in_flight).toHaveLength(1);
+    hold = false;
+    // The one who stores sleeps, which lets the disk go on.
+    const heard = names_of(w, () => {
+      change(w, file, map);
+    });
+    expect(flakey.in_flight).toHaveLength(0);
+    expect(heard.slice(0, 2)).toEqual(["folio_end_writeback", "page_mkwrite"]);
+    // The disk has what was there when writeback began.
+    expect(api.scrub(w.current, w.fs)).toEqual([]);
+    const image = disk_image(w.disk);
+    expect(Buffer.from(image).indexOf(text.subarray(0, 64))).toBeGreaterThan(0);
+    expect(contents(w.current, file)[0]).toBe(1);
+    w.shutdown();
+  });
+  test("behind the end of the file: zeroes in its last page, EFAULT after it", () => {
+    using w = file_world();
+    using file = w.open("a");
+    api.kernel_write(w.current, file, pattern_of(P + 10), 0)._unsafeUnwrap();
+    const map = map_file(w.current, file, 4 * P);
+    expect(load(w.current, at(map, P), P)).toEqual(
+      Uint8Array.from({ length: P }, (_, i) => (i < 10 ? pattern_of(P + 10)[P + i]! : 0)),
+    );
+    expect(load(w.current, at(map, 2 * P), 1)).toBe("EFAULT");
+    expect(store(w.current, at(map, 2 * P), new Uint8Array(1))).toBe("EFAULT");
+    expect(errno_of(api.get_user_page(w.current, at(map, 3 * P), "source"))).toBe("EFAULT");
+    api.kernel_write(w.current, file, new Uint8Array([5]), 3 * P)._unsafeUnwrap();
+    expect(load(w.current, at(map, 2 * P), 1)).toEqual(new Uint8Array(1));
+    expect(load(w.current, at(map, 3 * P), 1)).toEqual(new Uint8Array([5]));
+  });
+  test("mprotect(), MADV_DONTNEED and munmap() lose nothing that was stored", () => {
+    const { w, file, text, map } = with_file(3);
+    using _ = w;
+    const set = (index: number, value: number): number | string => {
+      const done = store(w.current, at(map, index * P), new Uint8Array([value]));
+      if (done === 1) text[index * P] = value;
+      return done;
+    };
+    expect([set(0, 1), set(1, 2), set(2, 3)]).toEqual([1, 1, 1]);
+    api.mprotect(w.current, map, 3 * P, api.PROT_READ)._unsafeUnwrap();
+    expect(set(0, 9)).toBe("EFAULT");
+    api.mprotect(w.current, at(map, P), P, RW)._unsafeUnwrap();
+    expect([set(0, 9), set(1, 4), set(2, 9)]).toEqual(["EFAULT", 1, "EFAULT"]);
+    api.mprotect(w.current, map, 3 * P, RW)._unsafeUnwrap();
+    api.madvise(w.current, at(map, P), P, api.MADV_DONTNEED)._unsafeUnwrap();
+    expect(load(w.current, map, 3 * P)).toEqual(text);
+    // After the cut in three each part is still written back and made clean.
+    expect(api.vfs_fsync(w.current, file)).toBeNull();
+    expect(names_of(w, () => void set(1, 7))).toContain("page_mkwrite");
+    api.munmap(w.current, at(map, P), P)._unsafeUnwrap();
+    expect(set(1, 8)).toBe("EFAULT");
+    expect([set(0, 5), set(2, 6)]).toEqual([1, 1]);
+    expect(api.vfs_fsync(w.current, file)).toBeNull();
+    using other = new OtherMachine();
+    expect(other.mount(disk_image(w.disk)).files).toEqual(new Map([["a", text]]));
+  });
+});
+
+describe("private mappings", () => {
+  test("a store copies the page: the file stays as it is, and needs no block", () => {
+    const { w, file, text } = with_file(2);
+    using _ = w;
+    const map = map_file(w.current, file, 2 * P, api.MAP_PRIVATE);
+    fill_disk(w);
+    expect(store(w.current, at(map, P), new Uint8Array([1, 2, 3]))).toBe(3);
+    expect(contents(w.current, file)).toEqual(text);
+    api.kernel_read(w.current, file, new Uint8Array(1), 0)._unsafeUnwrap();
+    const seen = load(w.current, map, 2 * P) as Uint8Array;
+    expect([...seen.subarray(P, P + 3)]).toEqual([1, 2, 3]);
+    expect(Buffer.compare(seen.subarray(0, P), text.subarray(0, P))).toBe(0);
+    api.madvise(w.current, map, 2 * P, api.MADV_DONTNEED)._unsafeUnwrap();
+    expect(load(w.current, map, 2 * P)).toEqual(text);
+  });
+  test("pins: to write of the copy, to read of the file's page, long-term of a copy", () => {
+    const { w, file, text } = with_file(3);
+    using _ = w;
+    const map = map_file(w.current, file, 3 * P, api.MAP_PRIVATE);
+    const heard = names_of(w, () => {
+      const dest = must(api.get_user_page(w.current, map, "dest"));
+      api.memcpy_to_page(dest, 0, new Uint8Array([1]));
+      api.set_page_dirty(dest);
+      api.put_user_page(dest);
+    });
+    expect(heard).toEqual([]);
+    expect(load(w.current, map, 1)).toEqual(new Uint8Array([1]));
+    const source = must(api.get_user_page(w.current, at(map, P), "source"));
+    api.kernel_write(w.current, file, new Uint8Array([42]), P)._unsafeUnwrap();
+    const byte = new Uint8Array(1);
+    api.memcpy_from_page(byte, source, 0);
+    expect(byte[0]).toBe(42);
+    api.put_user_page(source);
+    text[P] = 42;
+    expect(contents(w.current, file)).toEqual(text);
+    expect(api.vfs_fsync(w.current, file)).toBeNull();
+  });
+});
+
+test("no memory: ENOMEM, EFAULT, and everything goes on when there is some", () => {
+  const { w, file, text } = with_file(4, { mem: 1 << 20 });
+  using _ = w;
+  expect(api.invalidate_inode_pages(w.current, file)).toBe(4);
+  using map_of = w.open("a");
+  const map = map_file(w.current, map_of, 4 * P);
+  api.kernel_write(w.current, file, text.subarray(0, P), 0)._unsafeUnwrap();
+  const fragments = api.fragment_memory(w.machine, () => true);
+  const before = free_blocks(w.fs);
+  expect(value_of(api.kernel_read(w.current, file, new Uint8Array(P), P))).toBe("ENOMEM");
+  expect(value_of(api.kernel_write(w.current, file, new Uint8Array(P), 2 * P))).toBe("ENOMEM");
+  expect(value_of(api.kernel_write(w.current, file, new Uint8Array(2 * P), 0))).toBe(P);
+  text.fill(0, 0, P);
+  expect(load(w.current, at(map, 3 * P), 1)).toBe("EFAULT");
+  expect(api.vfs_fsync(w.current, file)?.errno).toBe("ENOMEM");
+  expect(free_blocks(w.fs)).toBeLessThanOrEqual(before + 1);
+  expect(errno_of(api.mount_cowfs(w.current, must(api.brd_alloc(w.machine, 64 * P))))).toBe(
+    "ENOMEM",
+  );
+  fragments[Symbol.dispose]();
+  expect(contents(w.current, file)).toEqual(text);
+  expect(api.vfs_fsync(w.current, file)).toBeNull();
+  using other = new OtherMachine();
+  const found = other.mount(disk_image(w.disk));
+  expect(found.files).toEqual(new Map([["a", text]]));
+  expect(found.free).toBe(free_blocks(w.fs));
+  expect(w.shutdown()).toMatchObject({ leaks: [], lost_pages: 0 });
+});
