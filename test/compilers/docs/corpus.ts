@@ -1,6 +1,6 @@
 /** docs/corpus.md, made of the table of the corpus and of what is said to its programs. */
 import { MISUSE } from "user-page";
-import { BUGS, SHAPES, type Bug, type Verdict } from "../../../corpus/index.js";
+import { BUGS, NOT_MODELLED, SHAPES, type Bug, type Verdict } from "../../../corpus/index.js";
 import messages from "../corpus.json" with { type: "json" };
 
 export const CORPUS_PAGE = "docs/corpus.md";
@@ -39,17 +39,19 @@ function share(name: string, bugs: readonly Bug[]): string[] {
   const counts = COLUMNS.map((verdict) => bugs.filter((bug) => bug.verdict === verdict).length);
   return [name, String(bugs.length), ...counts.map(String)];
 }
+/** A bug that is only suspected tells nothing of how many are found. */
+const REAL = BUGS.filter(({ suspected }) => !suspected);
 function shares(): string {
-  const classes = [...new Set(BUGS.flatMap((bug) => bug.classes))];
+  const classes = [...new Set(REAL.flatMap((bug) => bug.classes))];
   const rows = classes.map((name) =>
     share(
       name,
-      BUGS.filter((bug) => bug.classes.includes(name)),
+      REAL.filter((bug) => bug.classes.includes(name)),
     ),
   );
   return table(
     ["class", "bugs", ...COLUMNS.map((verdict) => VERDICTS[verdict])],
-    [...rows, share("all", BUGS)],
+    [...rows, share("all", REAL)],
   );
 }
 /** Calls, types with parameters and names with an underscore, as code. */
@@ -64,10 +66,10 @@ function report_of({ reported }: Bug): string {
     : `\`[${reported}] ${MISUSE[reported].sentence}\``;
 }
 function entry(bug: Bug): string {
-  const { name, title, classes, verdict, damage, why, needs, stricter } = bug;
+  const { name, title, classes, verdict, damage, harm, why, needs, stricter } = bug;
   const lines = [
     `### ${number_of(name)}`,
-    `${with_code(title)} ([${name}](../corpus/${name}.ts); ${classes.join(", ")}).`,
+    `${with_code(title)} ([${name}](../corpus/${name}.ts); ${classes.join(", ")}${bug.suspected ? "; suspected" : ""}).`,
   ];
   if (verdict === "types") {
     lines.push(`The compiler: \`${[pinned[name]].flat()[0]}\``);
@@ -79,6 +81,7 @@ function entry(bug: Bug): string {
     lines.push(`${who}: ${report_of(bug)}.`);
   } else lines.push("Nobody notices.");
   if (damage) lines.push(`Unnoticed, it changes counts: ${damage}.`);
+  if (harm) lines.push(`Unnoticed, it leaves ${harm[0]} ${harm[1]}.`);
   if (needs) lines.push(`Only with the compiler option \`${needs}\`.`);
   if (why) lines.push(with_code(why));
   if (stricter) {
@@ -96,11 +99,22 @@ export function corpus_page(): string {
   ]);
   const shapes = SHAPES.map(({ name, looks_like }) => [link(name), looks_like]);
   return `${[
-    `${HEAD}\nA bug of two classes is counted in both.`,
+    `${HEAD}\nA bug of two classes is counted in both. ${BUGS.length - REAL.length} that are only suspected are in no share.`,
     shares(),
     "## The bugs",
     table(["bug", "title", "class", "seen by"], bugs),
     ...BUGS.map(entry),
+    "## Not modelled",
+    "Bugs of the same collection that cannot be written with this library.",
+    table(
+      ["bug", "title", "class", "why"],
+      NOT_MODELLED.map(({ number, title, classes, why }) => [
+        number,
+        title,
+        classes[0]!,
+        with_code(why),
+      ]),
+    ),
     "## Correct shapes",
     "They look like bugs and are none: all of them compile and run silently.",
     table(["shape", "looks like a bug for"], shapes),
