@@ -2,9 +2,13 @@
 import {
   boot,
   brd_alloc,
+  CAP_IPC_LOCK,
+  capset,
   create_task,
   exit_task,
   flush_work,
+  fork,
+  fragment_memory,
   IS_ERR,
   kill_task,
   madvise,
@@ -12,12 +16,16 @@ import {
   MADV_POPULATE_READ,
   MADV_POPULATE_WRITE,
   munmap,
+  PAGE_SIZE,
+  RLIMIT_MEMLOCK,
   run_softirqs,
   SECTOR_SIZE,
+  setrlimit,
   shutdown,
   user_ptr_add,
   vmstat,
   type BlockDevice,
+  type Fragmentation,
   type Machine,
   type Task,
   type UserAddr,
@@ -43,12 +51,13 @@ const SPARE = 32 << 20;
 class Run {
   readonly #machine: Machine;
   readonly #scenario: Scenario;
-  readonly #tasks: readonly Task[];
+  readonly #tasks: Task[];
   readonly #disk: BlockDevice;
   readonly #at: readonly UserAddr[];
   readonly #rings = new Map<string, BufferTable>();
   readonly #regions = new Map<string, PinnedRegion>();
   #submitted = 0;
+  #fragments: Fragmentation | null = null;
   #held: Held | null = null;
   /** what the disk ended, by request */
   readonly #ended: Outcome[] = [];
@@ -58,6 +67,8 @@ class Run {
     this.#scenario = scenario;
     const current = create_task(machine);
     const remote = create_task(machine);
+    // The rows are root's, but for those that say otherwise.
+    for (const task of [current, remote]) capset(task, [CAP_IPC_LOCK]);
     this.#tasks = [current, remote];
     const sectors = Math.ceil(scenario.disk / SECTOR_SIZE);
     const disk = brd_alloc(machine, sectors * SECTOR_SIZE);
@@ -65,7 +76,7 @@ class Run {
     this.#disk = disk;
     const is_remote = scenario.steps.some(({ calls }) => calls[0]?.call === "process_vm");
     this.#at = scenario.buffers.map((buffer, i) =>
-      build_buffer(is_remote && i === 0 ? remote : current, buffer),
+      build_buffer(machine, is_remote && i === 0 ? remote : current, buffer),
     );
   }
   get #current(): Task {
@@ -92,6 +103,7 @@ class Run {
     this.#answer();
     for (const ring of this.#rings.values()) ring.unregister();
     for (const region of this.#regions.values()) region.unpin();
+    this.#fragments?.[Symbol.dispose]();
     const { nr_foll_pin_acquired, nr_foll_pin_released } = vmstat(this.#machine);
     if (nr_foll_pin_acquired !== nr_foll_pin_released) {
       throw new Error(`${nr_foll_pin_acquired - nr_foll_pin_released} pins are left at the end`);
@@ -108,7 +120,7 @@ class Run {
   }
   #ring(name: string): BufferTable {
     let ring = this.#rings.get(name);
-    if (!ring) this.#rings.set(name, (ring = new BufferTable()));
+    if (!ring) this.#rings.set(name, (ring = new BufferTable(this.#current)));
     return ring;
   }
   #region(name: string): PinnedRegion {
@@ -142,6 +154,11 @@ class Run {
       case "exit":
         exit_task(this.#current);
         return 0;
+      case "fork":
+        return this.#fork(call);
+      case "touch":
+        touch_again(this.#current, this.#at[call.buffer]!, this.#scenario.buffers[call.buffer]!);
+        return 0;
       case "kill":
         kill_task(this.#current);
         return 0;
@@ -155,6 +172,12 @@ class Run {
         return this.#answer();
       case "madvise":
         return this.#madvise(call);
+      case "limit locked memory":
+        capset(this.#current, []);
+        setrlimit(this.#current, RLIMIT_MEMLOCK, call.pages * PAGE_SIZE);
+        return 0;
+      case "smallest limit":
+        return smallest_limit(this.#scenario, call.iov);
       case "register":
         return this.#ring(call.ring).register(
           this.#current,
@@ -209,6 +232,16 @@ class Run {
     }
     return done;
   }
+  #fork({ of, child, goes_on }: Extract<Call, { call: "fork" }>): Outcome {
+    const at = of === "current" ? 0 : 1;
+    const forked = fork(this.#tasks[at]!);
+    if (IS_ERR(forked)) return forked.errno;
+    if (child === "exits") exit_task(forked);
+    else if (goes_on === "child") this.#tasks[at] = forked;
+    // A kernel that has run for a while hands out pages that are no neighbours: so are those copied from now on.
+    this.#fragments ??= fragment_memory(this.#machine, (index) => index % 2 === 1);
+    return 0;
+  }
   #submit({ op, iov, each, answer }: Extract<Call, { call: "submit" }>): Outcome {
     const parts = this.#parts(iov);
     for (const request of each ? parts.map((one) => [one]) : [parts]) {
@@ -235,6 +268,17 @@ class Run {
     if (done.isErr()) return done.error.errno;
     if (touch) touch_again(this.#current, at, of);
     return 0;
+  }
+}
+/** Tries each limit on a machine of its own: the smallest, in pages, with which the buffer can be registered. */
+function smallest_limit({ buffers, disk }: Scenario, iov: Iov): number {
+  for (let pages = 0; ; pages++) {
+    const calls: Call[] = [
+      { call: "limit locked memory", pages },
+      { call: "register", ring: "A", iovs: [iov] },
+    ];
+    const steps = [{ name: "register", calls, answer: "last" }] as const;
+    if (execute({ buffers, disk, steps }).get("register")!.answer === 0) return pages;
   }
 }
 /** What each step did to the counters, and what it answered. */

@@ -1,8 +1,10 @@
 import type { Result } from "neverthrow";
 // Builds the memory of a scenario in the address space of a task.
 import {
+  brd_alloc,
   copy_from_user,
   copy_to_user,
+  filp_open,
   IS_ERR,
   madvise,
   MADV_DONTNEED,
@@ -14,9 +16,12 @@ import {
   MAP_SHARED,
   memfd_create,
   MFD_HUGE,
+  mkfs_cowfs,
   mmap,
+  mount_cowfs,
   mprotect,
   munmap,
+  O_CREAT,
   PAGE_SIZE,
   PMD_SIZE,
   PROT_EXEC,
@@ -26,6 +31,10 @@ import {
   TASK_SIZE,
   u64_to_user_ptr,
   user_ptr_add,
+  vfs_truncate,
+  type Errno,
+  type Machine,
+  type MappableFile,
   type Task,
   type UserAddr,
 } from "user-page";
@@ -57,7 +66,21 @@ export function bytes_of(buffer: Buffer): number {
   return buffer.pieces.reduce((sum, piece) => sum + 2 * mapped_bytes(piece), 0);
 }
 
+function had<T>(handle: T): Exclude<T, Errno> {
+  if (IS_ERR(handle)) throw new SetupError((handle as Errno).message);
+  return handle as Exclude<T, Errno>;
+}
+/** A file of a file system that treats pins as Linux 6.18 does. */
+function file_system_file(machine: Machine, current: Task, bytes: number): MappableFile {
+  const disk = had(brd_alloc(machine, 2 * bytes + (1 << 20)));
+  had(mkfs_cowfs(current, disk));
+  const fs = had(mount_cowfs(current, disk, { policy: "linux" }));
+  const file = had(filp_open(current, fs, "mapped", O_CREAT));
+  had(vfs_truncate(current, file, bytes));
+  return file;
+}
 function map_file(
+  machine: Machine,
   current: Task,
   at: UserAddr,
   bytes: number,
@@ -66,8 +89,10 @@ function map_file(
   const type = (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED;
   const one_page = backing === "one memfd page";
   const size = one_page ? PAGE_SIZE : file_pages === null ? bytes : file_pages * PAGE_SIZE;
-  const file = memfd_create(current, size, backing === "huge memfd" ? MFD_HUGE : 0);
-  if (IS_ERR(file)) throw new SetupError(file.message);
+  const file =
+    backing === "file"
+      ? file_system_file(machine, current, size)
+      : had(memfd_create(current, size, backing === "huge memfd" ? MFD_HUGE : 0));
   const step = one_page ? PAGE_SIZE : bytes;
   for (let done = 0; done < bytes; done += step) {
     built(mmap(current, user_ptr_add(at, done), step, PROT[prot], type, file));
@@ -88,7 +113,7 @@ function change(current: Task, at: UserAddr, bytes: number, then: Afterwards): v
     built(madvise(current, at, bytes, then === "MADV_FREE" ? MADV_FREE : MADV_DONTNEED));
   } else built(mprotect(current, at, bytes, PROT[then]));
 }
-function map_piece(current: Task, at: UserAddr, piece: Piece): void {
+function map_piece(machine: Machine, current: Task, at: UserAddr, piece: Piece): void {
   const { pages, memory } = piece;
   const bytes = mapped_bytes(piece);
   if (!memory) {
@@ -99,12 +124,12 @@ function map_piece(current: Task, at: UserAddr, piece: Piece): void {
     const type = (memory.shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_FIXED;
     built(mmap(current, at, bytes, PROT[memory.prot], type));
     if (memory.backing === "huge pages") built(madvise(current, at, bytes, MADV_HUGEPAGE));
-  } else map_file(current, at, bytes, memory);
+  } else map_file(machine, current, at, bytes, memory);
   touch(current, at, Math.min(pages, memory.file_pages ?? pages), memory.touched);
   for (const then of memory.then) change(current, at, bytes, then);
 }
 /** Maps and touches a buffer: where it begins. */
-export function build_buffer(current: Task, { pieces, at }: Buffer): UserAddr {
+export function build_buffer(machine: Machine, current: Task, { pieces, at }: Buffer): UserAddr {
   if (at === "NULL") return u64_to_user_ptr(0);
   if (at === "kernel") return u64_to_user_ptr(TASK_SIZE + PAGE_SIZE);
   // Reserving whole huge pages makes it begin at a multiple of one.
@@ -115,7 +140,7 @@ export function build_buffer(current: Task, { pieces, at }: Buffer): UserAddr {
   let done = 0;
   for (const piece of pieces) {
     if (piece.pages === 0) continue;
-    map_piece(current, user_ptr_add(start, done), piece);
+    map_piece(machine, current, user_ptr_add(start, done), piece);
     done += mapped_bytes(piece);
   }
   if (done < room) built(munmap(current, user_ptr_add(start, done), room - done));

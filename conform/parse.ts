@@ -1,4 +1,5 @@
 import { parse_direct } from "./parse/direct.js";
+import { parse_fork } from "./parse/fork.js";
 import { parse_fuse, parse_in_flight } from "./parse/in_flight.js";
 import { parse_node } from "./parse/node.js";
 import { parse_others } from "./parse/others.js";
@@ -9,8 +10,6 @@ import { out, type OutOfScope, type Reading } from "./scenario.js";
 
 /** What the model does not have, by the words that ask for it. */
 const MISSING: ReadonlyArray<readonly [words: RegExp, reason: string]> = [
-  [/\bfork\b|COW/, "the model has no fork()"],
-  [/RLIMIT_MEMLOCK/, "the model does not charge locked memory"],
   [/memfd_secret/, "the model has no memfd_secret()"],
   [/mTHP/, "the model maps no folios of 64 KiB"],
   [/1G hugetlb/, "the model has no folios of 1 GiB"],
@@ -26,7 +25,14 @@ const MISSING: ReadonlyArray<readonly [words: RegExp, reason: string]> = [
     "the model has no futex(), mlock(), move_pages() or MAP_POPULATE",
   ],
 ];
-const PARSERS = [parse_direct, parse_node, parse_in_flight, parse_registered, parse_others];
+const PARSERS = [
+  parse_fork,
+  parse_direct,
+  parse_node,
+  parse_in_flight,
+  parse_registered,
+  parse_others,
+];
 
 /** The scenario of a row, and which step it is about. */
 export function parse(row: Row): Reading | OutOfScope {

@@ -9,12 +9,12 @@ export type Afterwards =
   | "MADV_FREE"
   | "MADV_DONTNEED";
 export interface Memory {
-  readonly backing: "anonymous" | "huge pages" | "memfd" | "huge memfd" | "one memfd page";
+  readonly backing: "anonymous" | "huge pages" | "memfd" | "huge memfd" | "one memfd page" | "file";
   readonly shared: boolean;
   readonly prot: "PROT_READ" | "PROT_WRITE" | "PROT_READ | PROT_WRITE" | "PROT_READ | PROT_EXEC";
   readonly touched: "written" | "read" | "no";
   readonly then: readonly Afterwards[];
-  /** a memfd stands for a file whose pages a file system writes back */
+  /** a file whose pages a file system writes back; a memfd stands for it where only short pins are taken */
   readonly file_system: boolean;
   /** pages of the file, if fewer than are mapped */
   readonly file_pages: number | null;
@@ -73,6 +73,15 @@ export type Call =
   | { readonly call: "nothing" }
   | { readonly call: "munmap"; readonly buffer: number }
   | { readonly call: "exit" | "kill" }
+  /** The task that goes on has the memory of the other one too, until one of them writes. */
+  | {
+      readonly call: "fork";
+      readonly of: "current" | "remote";
+      readonly child: "lives" | "exits";
+      readonly goes_on: "parent" | "child";
+    }
+  /** Writes a byte into each page. */
+  | { readonly call: "touch"; readonly buffer: number }
   /** A request to a FUSE server, which holds it until it answers. */
   | { readonly call: "hold"; readonly op: Op; readonly iov: Iov }
   | { readonly call: "answer" }
@@ -82,6 +91,10 @@ export type Call =
       readonly advice: "MADV_DONTNEED" | "MADV_POPULATE_READ" | "MADV_POPULATE_WRITE";
       readonly touch: boolean;
     }
+  /** Takes CAP_IPC_LOCK from the task and limits what it may lock. */
+  | { readonly call: "limit locked memory"; readonly pages: number }
+  /** The smallest such limit with which a ring and one buffer can be had; each trial runs on a machine of its own. */
+  | { readonly call: "smallest limit"; readonly iov: Iov }
   | { readonly call: "register"; readonly ring: string; readonly iovs: readonly Iov[] }
   | { readonly call: "unregister"; readonly ring: string }
   | {

@@ -5,6 +5,8 @@ import {
   FOLL_LONGTERM,
   folio_order,
   folio_page,
+  io_account_mem,
+  io_buffer_account_pin,
   IS_ERR,
   iov_iter_bvec,
   ITER_DEST,
@@ -18,10 +20,12 @@ import {
   pin_user_pages_fast,
   put_user_page,
   u64_to_user_ptr,
+  unaccount_mem,
   type BlockDevice,
   type BorrowedPage,
   type ErrnoName,
   type KernelBvec,
+  type LockedCharge,
   type LongtermUserPage,
   type Op,
   type OwnedUserPage,
@@ -39,6 +43,9 @@ interface Registered {
   readonly pins: Pin[];
   /** of each page of the buffer: which pin holds it, and which page of the folio of that pin it is */
   readonly held_by: ReadonlyArray<readonly [pin: number, index: number]>;
+  /** large folios that it was charged for, and the charge */
+  readonly hpages: ReadonlySet<number>;
+  readonly charge: LockedCharge;
   /** rings that share it */
   rings: number;
 }
@@ -65,17 +72,29 @@ function folio_starts(pages: readonly Pin[]): number[] | null {
   }
   return starts;
 }
-function pin_part(current: Task, part: UserPart): Registered | ErrnoName {
+/** Pins, then charges what was pinned; `hpages` are large folios that the ring is charged for. */
+function pin_part(
+  current: Task,
+  part: UserPart,
+  hpages: ReadonlySet<number>,
+): Registered | ErrnoName {
   if (part.len > MAX_BUFFER_BYTES) return "EFAULT";
   const found = all_or_none(
     pin_user_pages_fast(current, part.addr, pages_of(part), ITER_DEST, FOLL_LONGTERM),
   );
   if (IS_ERR(found)) return found.errno;
   const pages: Array<OwnedUserPage<"dest", "longterm">> = found.splice(0);
+  const charged = new Set(hpages);
+  const charge = io_buffer_account_pin(current, pages, charged);
+  if (IS_ERR(charge)) {
+    for (const page of pages) put_user_page(page);
+    return charge.errno;
+  }
+  const own = { hpages: new Set([...charged].filter((head) => !hpages.has(head))), charge };
   const starts = folio_starts(pages);
   if (!starts) {
     const held_by = pages.map((page, i) => [i, index_in_folio(page)] as const);
-    return { part, pins: pages, held_by, rings: 1 };
+    return { part, pins: pages, held_by, rings: 1, ...own };
   }
   let pin = -1;
   const held_by = pages.map((page, i) => {
@@ -85,27 +104,42 @@ function pin_part(current: Task, part: UserPart): Registered | ErrnoName {
   const kept = new Set(starts);
   const pins = pages.filter((_, i) => kept.has(i));
   for (const page of pages.filter((_, i) => !kept.has(i))) put_user_page(page);
-  return { part, pins, held_by, rings: 1 };
+  return { part, pins, held_by, rings: 1, ...own };
 }
 function drop(buffer: Registered | null): void {
   if (!buffer || --buffer.rings > 0) return;
   for (const pin of buffer.pins.splice(0)) put_user_page(pin);
+  unaccount_mem(buffer.charge);
 }
+/** Pages of a ring with one entry: one for the queues, one for what is submitted. */
+const RING_PAGES = 2;
 /** The buffers of one ring; a slot may be empty. */
 export class BufferTable {
   #slots: Array<Registered | null> = [];
-
+  readonly #charge: LockedCharge | null;
+  /** The ring itself is charged first; a ring that cannot be had registers nothing. */
+  constructor(current: Task) {
+    const charge = io_account_mem(current, RING_PAGES);
+    this.#charge = IS_ERR(charge) ? null : charge;
+  }
+  /** Large folios of its buffers. */
+  get #hpages(): Set<number> {
+    return new Set(this.#slots.flatMap((slot) => [...(slot?.hpages ?? [])]));
+  }
   /** All or none.  0, or EFAULT, EINVAL, ENOMEM. */
   register(current: Task, parts: readonly UserPart[]): Outcome {
     if (parts.length > MAX_BUFFERS) return "EINVAL";
+    if (!this.#charge) return "ENOMEM";
     const slots: Registered[] = [];
+    const hpages = this.#hpages;
     for (const part of parts) {
-      const buffer = pin_part(current, part);
+      const buffer = pin_part(current, part, hpages);
       if (typeof buffer === "string") {
         slots.forEach(drop);
         return buffer;
       }
       slots.push(buffer);
+      for (const head of buffer.hpages) hpages.add(head);
     }
     this.#slots = slots;
     return 0;
@@ -116,7 +150,7 @@ export class BufferTable {
   }
   /** Puts another buffer, or none, into a slot: the number of slots changed. */
   update(current: Task, slot: number, part: UserPart | null): Outcome {
-    const buffer = part && pin_part(current, part);
+    const buffer = part && pin_part(current, part, this.#hpages);
     if (typeof buffer === "string") return buffer;
     drop(this.#slots[slot] ?? null);
     this.#slots[slot] = buffer;

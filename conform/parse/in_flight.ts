@@ -114,6 +114,12 @@ function meanwhile({ op, phase }: Row, params: string): Reading | OutOfScope | n
       const at = phase.startsWith("MADV_DONTNEED") ? "advised" : step_of(phase);
       return at === undefined ? null : read([during], at);
     }
+    case "in flight: fork": {
+      const fork: Call = { call: "fork", of: "current", child: "lives", goes_on: "parent" };
+      const during = step("fork in flight", fork, { call: "touch", buffer: 0 });
+      const at = phase === "fork in flight" ? phase : step_of(phase);
+      return at === undefined ? null : read([during], at);
+    }
     case "in flight: process exit": {
       const gone = [{ ...submit, answer: "nothing" }, { call: "exit" }] as const;
       const at = phase.includes("_exit") ? "gone" : phase.includes("throttle") ? "ended" : null;

@@ -1,7 +1,7 @@
 // Rows of Node programs and their children: the same calls as those of C programs, spelled differently.
 import { PAGE_SIZE } from "user-page";
 import type { Row } from "../rows.js";
-import { out, type Iov, type OutOfScope, type Reading } from "../scenario.js";
+import { type Iov, type OutOfScope, type Reading } from "../scenario.js";
 import { one_range, op_of, read_short_file, transfer, vectored } from "./transfer.js";
 import { buffer_for, memory_of } from "./words.js";
 
@@ -30,7 +30,6 @@ export function parse_node({ op, phase }: Row, params: string): Reading | OutOfS
   if (!call) return null;
   const way = op_of(call[1]!);
   if (call[2] === "v") return vectored(way, params, "node");
-  if (/spawn|fork/.test(params)) return out("the model has no fork()");
   const short = /^file of (\d+) bytes, read (\d+) MiB$/.exec(params);
   if (short && way === "REQ_OP_READ") {
     return read_short_file(Number(short[1]), Number(short[2]) * 1024 ** 2, 0, "node");
@@ -39,8 +38,10 @@ export function parse_node({ op, phase }: Row, params: string): Reading | OutOfS
   if (beyond && way === "REQ_OP_READ") {
     return read_short_file(PAGE_SIZE, Number(beyond[1]) * PAGE_SIZE, PAGE_SIZE, "node");
   }
-  const moved = /^(.+), file position (\d+)(?: \(misaligned\))?$/.exec(params);
-  return one_range(way, moved?.[1] ?? params, {
+  // spawnSync() lets the child run in the memory of its parent until it starts another program: nothing is copied or shared.
+  const range = params.replace(/; spawnSync\("\w+"\) just before \(fork\)$/, "");
+  const moved = /^(.+), file position (\d+)(?: \(misaligned\))?$/.exec(range);
+  return one_range(way, moved?.[1] ?? range, {
     position: Number(moved?.[2] ?? 0),
     spelling: "node",
   });

@@ -18,21 +18,17 @@ const step = (name: string, ...calls: Call[]): Step => ({ name, calls, answer: "
 const register = (...iovs: Iov[]): Step => step("register", { call: "register", ring: "A", iovs });
 const unregister = step("unregister", { call: "unregister", ring: "A" });
 
-/** Linux refuses long-term pins of what a file system writes back; the model has no such file system. */
-function needs_file_system(memory: Memory): boolean {
-  return memory.file_system && memory.shared && memory.prot.includes("PROT_WRITE");
+/** Long-term pins look at the file: no memfd can stand for what a file system writes back. */
+function longterm_memory(memory: Memory): Memory {
+  return memory.file_system && memory.shared ? { ...memory, backing: "file" } : memory;
 }
-const NO_FILE_SYSTEM = out(
-  "a long-term pin of a file's own pages: the model has no file system to refuse it",
-);
 /** A buffer in one part, anonymous memory that was written where the row does not say. */
 function one_part(text: string, otherwise = "anon"): { buffer: Buffer; iov: Iov } | OutOfScope {
   const range = parse_range(text);
   if ("reason" in range) return range;
   const { bytes, offset, memory = null } = range;
-  if (memory && needs_file_system(memory)) return NO_FILE_SYSTEM;
   return {
-    buffer: buffer_for(offset, bytes, memory ?? memory_of(otherwise)),
+    buffer: buffer_for(offset, bytes, longterm_memory(memory ?? memory_of(otherwise))),
     iov: { buffer: 0, offset, count: 1, bytes, stride: 0 },
   };
 }
@@ -226,6 +222,24 @@ function lifetime(op: string, phase: string, params: string): Reading | OutOfSco
   return program(part.buffer, [register(part.iov), during, unregister], at);
 }
 
+/** Without CAP_IPC_LOCK: what a ring of one entry and one buffer are charged. */
+function locked(phase: string, params: string): Reading | OutOfScope | null {
+  const found = /^limit (\d+) pages, (\d+) (anon|thp) pages(?: of one THP)?, no CAP_IPC_LOCK$/.exec(
+    params,
+  );
+  const part = found && one_part(`${found[2]!} pages ${found[3]!}`);
+  if (!part || "reason" in part) return out(`"${params}" is not understood`);
+  const limit = step("limit", { call: "limit locked memory", pages: Number(found[1]) });
+  return program(part.buffer, [limit, register(part.iov), unregister], phase);
+}
+function smallest_limit(phase: string, params: string): Reading | OutOfScope | null {
+  if (phase !== "min RLIMIT_MEMLOCK in pages") return null;
+  const found = /^(\d+) (?:(anon|thp) pages?|pages? of one (thp))$/i.exec(params);
+  const part = found && one_part(`${found[1]!} pages ${(found[2] ?? found[3]!).toLowerCase()}`);
+  if (!part || "reason" in part) return out("the row does not say which bytes are registered");
+  return program(part.buffer, [step(phase, { call: "smallest limit", iov: part.iov })], phase);
+}
+
 export function parse_registered({ op, phase }: Row, params: string): Reading | OutOfScope | null {
   switch (op) {
     case "io_uring REGISTER_BUFFERS": {
@@ -238,6 +252,10 @@ export function parse_registered({ op, phase }: Row, params: string): Reading | 
       return fault(phase, params);
     case "io_uring REGISTER mixed folios":
       return mixed_folios(phase, params);
+    case "io_uring RLIMIT_MEMLOCK":
+      return locked(phase, params);
+    case "io_uring RLIMIT_MEMLOCK min":
+      return smallest_limit(phase, params);
     case "io_uring REGISTER limits":
       return limits(phase, params);
     case "io_uring O_DIRECT":
