@@ -49,8 +49,6 @@ export type Observer = (event: PageEvent) => void;
 export const PREEMPTION_POINTS = {
   "gup_fast: entry read": "gup_fast() has read an entry and not taken its reference yet",
   "gup_fast: reference taken": "gup_fast() has its reference and has not looked at the entry again",
-  "gup_slow: page found":
-    "the slow walk found a page under the page-table lock of its own address space",
   "fork: entry copied": "fork() has copied an entry; write_protect_seq is odd",
   "make_secure: frozen": "the count of the page is 0 and its entries are still present",
   "make_accessible: exported": "the page was exported and the caller has not begun its I/O",
