@@ -20,6 +20,7 @@ export default defineConfig({
     alias: { "user-page": fileURLToPath(new URL("src/index.ts", import.meta.url)) },
   },
   test: {
+    maxWorkers: "100%", // the default leaves one core idle, of two
     projects: [
       suite("plain", "0"),
       suite("debug", "1"),
