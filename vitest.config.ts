@@ -10,7 +10,7 @@ const suite = (name: string, debug: "0" | "1") => ({
     name,
     include: ["test/**/*.test.ts"],
     exclude: [compilers],
-    testTimeout: 30_000,
+    testTimeout: 120_000,
     env: { USER_PAGE_DEBUG: debug },
   },
 });
@@ -26,7 +26,7 @@ export default defineConfig({
       suite("debug", "1"),
       {
         extends: true,
-        test: { name: "compilers", include: [compilers], testTimeout: 120_000 },
+        test: { name: "compilers", include: [compilers], testTimeout: 240_000 },
       },
     ],
     coverage: {

@@ -18,7 +18,7 @@ import {
   secure_rw_page,
   setup_uv,
   submit_bio_wait,
-  uv_convert_to_secure,
+  gmap_convert_to_secure,
   uv_set_shared,
 } from "user-page";
 import { frame_at, type Bench } from "./bench.js";
@@ -29,7 +29,7 @@ function secure_page({ machine, current, buf }: Bench) {
   const pfn = frame_at(current, buf);
   if (pfn === null) return null;
   const lock = mmap_read_lock(current, current.mm);
-  uv_convert_to_secure(lock, buf)._unsafeUnwrap();
+  gmap_convert_to_secure(lock, buf)._unsafeUnwrap();
   uv_set_shared(lock, buf)._unsafeUnwrap();
   mmap_read_unlock(lock);
   const found = pfn_to_page(machine, pfn);

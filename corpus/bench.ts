@@ -3,7 +3,7 @@ import {
   brd_alloc,
   filp_open,
   get_user_pages_fast,
-  invalidate_inode_pages,
+  invalidate_mapping_pages,
   IS_ERR,
   kernel_read,
   kernel_write,
@@ -157,7 +157,7 @@ export function mapped_file({ machine, current }: Bench, policy: PolicyName): Ma
     read_back() {
       munmap(current, addr, PAGE_SIZE)._unsafeUnwrap();
       sync();
-      invalidate_inode_pages(current, file);
+      invalidate_mapping_pages(current, file);
       const bytes = new Uint8Array(PAGE_SIZE);
       kernel_read(current, file, bytes, 0)._unsafeUnwrap();
       return bytes;

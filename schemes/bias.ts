@@ -1,5 +1,5 @@
 /**
- * Scheme 1, as Linux counts since 5.6: a pin of a small page adds 1024 to its reference count, a pin of a page of a large folio
+ * Scheme 1, as Linux counts since 5.7: a pin of a small page adds 1024 to its reference count, a pin of a page of a large folio
  * adds 1 to the reference count and 1 to a counter of its own.  The code is that of the library, through its public API.
  */
 import {
@@ -134,7 +134,7 @@ export function count_pins(folio: Folio, n: number): void {
 }
 export const BIAS: SchemeOf = {
   name: "bias",
-  source: "Linux since 5.6",
+  source: "Linux since 5.7",
   bytes_per_page: 0,
   bytes_per_handle: 8,
   on_the_machine: true,

@@ -8,11 +8,11 @@ import { TAG_PLAIN, TAG_RECORDED } from "./handle/tags.js";
 import { new_folio_id, page_flags, page_ref, PG_allocated, PG_zero } from "./machine/arena.js";
 import { MAX_PAGES, PAGE_SIZE } from "./machine/limits.js";
 import {
+  assert_may_end,
   claim_machine,
   machine_state,
   release_machine,
   run_at_exit,
-  throw_misuse,
   type MachineState,
 } from "./machine/machine.js";
 import type { HeldReference } from "./machine/probe.js";
@@ -96,8 +96,8 @@ function make_zero_page(machine: MachineState): number {
   return pfn;
 }
 /**
- * Shuts a machine down: its tasks exit, its files and disks close, and what is still held then is reported.  Its handles
- * are no handles any more.
+ * Shuts a machine down (ours): its tasks exit, its files and disks close, and what is still held then is reported.  Its
+ * handles are no handles any more.
  *
  * @example
  * const machine = boot();
@@ -106,7 +106,7 @@ function make_zero_page(machine: MachineState): number {
  */
 export function shutdown(machine: Machine): ShutdownReport {
   const state = machine_state(machine);
-  if (state.in_softirq > 0) throw_misuse("sleep-in-atomic", "shutdown()", "softirq");
+  assert_may_end(state);
   run_at_exit(state);
   const kept = 1 + (state.huge_zero_pfn ? 512 : 0);
   const report = {

@@ -46,9 +46,20 @@ export {
   SECTOR_SIZE,
   TASK_SIZE,
 } from "./machine/limits.js";
-export { dmesg, misuse_reports, vmstat, type VmStat } from "./machine/machine.js";
+export { dmesg, misuse_reports, vmstat } from "./machine/machine.js";
+export type { VmStat } from "./machine/vmstat.js";
 export { format_report, MisuseError, type MisuseReport } from "./machine/misuse.js";
 export type { HeldReference } from "./machine/probe.js";
+export {
+  observe,
+  on_preemption,
+  PREEMPTION_POINTS,
+  type Observer,
+  type OtherCpu,
+  type PageEvent,
+  type PageEventName,
+  type PreemptionPoint,
+} from "./machine/trace.js";
 
 export { make_accessible } from "./mm/accessible.js";
 export { __free, no_free_ptr, type LentOf, type Scope } from "./mm/cleanup.js";
@@ -78,6 +89,7 @@ export {
   gup_flags_from,
 } from "./mm/gup_flags.js";
 export { memcpy_from_bvec, memcpy_from_page, memcpy_to_bvec, memcpy_to_page } from "./mm/kmap.js";
+export type { FileError } from "./mm/filemap.js";
 export { fork } from "./mm/fork.js";
 export { try_to_merge_one_page, type KsmError } from "./mm/ksm.js";
 export { folio_is_longterm_pinnable } from "./mm/migrate.js";
@@ -87,7 +99,6 @@ export {
   CAP_IPC_LOCK,
   capset,
   io_account_mem,
-  io_buffer_account_pin,
   locked_memory,
   RLIM_INFINITY,
   RLIMIT_MEMLOCK,
@@ -95,6 +106,7 @@ export {
   unaccount_mem,
   xdp_umem_account_pages,
   type LockedMemory,
+  type LockLimit,
 } from "./mm/mlock.js";
 export {
   MADV_DOFORK,
@@ -152,6 +164,7 @@ export {
   pin_user_pages_remote,
   pin_user_pages_unlocked,
 } from "./mm/pin_user_pages.js";
+export { io_buffer_account_pin } from "./mm/rsrc.js";
 export { memfd_create, MFD_HUGE } from "./mm/shmem.js";
 export { split_folio } from "./mm/split_folio.js";
 export { copy_from_user, copy_to_user } from "./mm/uaccess.js";
@@ -180,6 +193,20 @@ export {
   vaddr_unpin_pages_dirty_lock,
   VaddrPin,
 } from "./mm/vaddr_pin.js";
+export {
+  DEFAULT_POLICY,
+  WRITEBACK_POLICIES,
+  type PolicyName,
+  type WritebackPolicy,
+  type WritebackStats,
+} from "./mm/writeback_policy.js";
+export {
+  check_objectives,
+  OBJECTIVES,
+  type Objective,
+  type ObjectivesCheck,
+  type Violation,
+} from "./mm/objectives.js";
 
 export { copy_from_iter, copy_to_iter, iov_iter_zero } from "./lib/iov_copy.js";
 export {
@@ -270,6 +297,7 @@ export {
 export { dm_flakey, flakey_seed, type FlakeyRates } from "./block/dm-flakey.js";
 export { brd_alloc } from "./block/brd.js";
 export { LO_FLAGS_DIRECT_IO, LO_FLAGS_READ_ONLY, loop_configure } from "./block/loop.js";
+
 export { blkdev_direct_IO, direct_io, direct_io_pages } from "./fs/direct_io.js";
 export type { DioError, DioOptions, DioResult, Kiocb } from "./fs/dio.js";
 export { iomap_dio_rw, type Iomap, type IomapFile, type Queued } from "./fs/iomap.js";
@@ -291,7 +319,7 @@ export {
 } from "./fs/open.js";
 export {
   filemap_flush,
-  invalidate_inode_pages,
+  invalidate_mapping_pages,
   kernel_read,
   kernel_write,
   scrub,
@@ -299,36 +327,12 @@ export {
   vfs_fsync,
   type Corruption,
 } from "./fs/read_write.js";
-export {
-  DEFAULT_POLICY,
-  WRITEBACK_POLICIES,
-  type PolicyName,
-  type WritebackPolicy,
-  type WritebackStats,
-} from "./mm/writeback_policy.js";
-export {
-  observe,
-  on_preemption,
-  PREEMPTION_POINTS,
-  type Observer,
-  type OtherCpu,
-  type PageEvent,
-  type PageEventName,
-  type PreemptionPoint,
-} from "./machine/trace.js";
-export {
-  check_objectives,
-  OBJECTIVES,
-  type Objective,
-  type ObjectivesCheck,
-  type Violation,
-} from "./mm/objectives.js";
 
 export type { UvAnswer, UvCall, UvPlan, UvStat } from "./arch/s390/ultravisor.js";
 export {
+  gmap_convert_to_secure,
   make_folio_secure,
   setup_uv,
-  uv_convert_to_secure,
   uv_set_shared,
   uv_stat,
 } from "./arch/s390/uv.js";

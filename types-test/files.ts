@@ -14,7 +14,7 @@ import {
   filp_open,
   FOLL_LONGTERM,
   get_user_page,
-  invalidate_inode_pages,
+  invalidate_mapping_pages,
   IS_ERR,
   ITER_DEST,
   ITER_SOURCE,
@@ -141,7 +141,7 @@ export function in_a_softirq(
   // @ts-expect-error
   kernel_write(softirq, file, bytes, 0);
   // @ts-expect-error
-  invalidate_inode_pages(softirq, file);
+  invalidate_mapping_pages(softirq, file);
   // @ts-expect-error
   scrub(softirq, fs);
   // @ts-expect-error

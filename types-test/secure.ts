@@ -6,6 +6,7 @@
  * 3. The answer counts: where it is false or was not looked at, the page is as before.
  * 4. An accessible page is a page: it is used and put as any other, and accessible no longer.
  * 5. Moved into a bio it is gone until the bio ended.
+ * 6. A field of its type takes no other page, and none that was put.
  */
 import { expectAssignable, expectNotAssignable, expectType } from "tsd";
 import {
@@ -25,6 +26,7 @@ import {
   type BlockDevice,
   type BorrowedPage,
   type HeldAccessiblePage,
+  type OwnedAccessiblePage,
   type LentUserPage,
   type OwnedPage,
   type OwnedPinnedBio,
@@ -104,7 +106,7 @@ export function on_some_paths_only(page: OwnedPage): void {
   secure_rw_page(disk, "REQ_OP_WRITE", 0, page, current);
 }
 export function both_answers(page: OwnedPage): void {
-  if (make_accessible(page, current)) expectType<AccessiblePage>(page);
+  if (make_accessible(page, current)) expectType<OwnedAccessiblePage>(page);
   else expectType<OwnedPage>(page);
 }
 export function a_field(page: Page): void {
@@ -151,4 +153,21 @@ export function into_a_bio_of_another_kind(page: AccessiblePage, bio: OwnedPinne
 export function plain_io(page: OwnedPage, bio: OwnedPlainBio): void {
   bio_add_page(bio, page, 4096, 0);
   put_page(page);
+}
+
+// --- 6. fields and parameters ---------------------------------------------------------------------------------
+export function kept_while_it_is_accessible(reg: { page: AccessiblePage | null }, page: OwnedPage) {
+  if (!make_accessible(page, current)) return;
+  reg.page = page;
+  secure_rw_page(disk, "REQ_OP_READ", 0, reg.page, current);
+}
+export function put_and_kept(reg: { page: AccessiblePage | null }, page: OwnedPage) {
+  if (!make_accessible(page, current)) return;
+  put_page(page);
+  // @ts-expect-error released
+  reg.page = page;
+}
+export function kept_without_being_asked(reg: { page: AccessiblePage | null }, page: OwnedPage) {
+  // @ts-expect-error nobody made it accessible
+  reg.page = page;
 }

@@ -127,12 +127,13 @@ export function add_plain(
 ): number {
   check_segment(len, offset);
   const p = raw(page);
+  const machine = machine_of_handle(p, called);
   if (p & TAG_USER) {
     const facts = [...(state.machine.probe?.history(p) ?? [])];
     throw_misuse("mixed-bio", called, state.describe(), facts);
   }
   used_pfn(page, called);
-  state.assert_machine(machine_of_handle(p, called), called);
+  state.assert_machine(machine, called);
   const room = merge ? state.has_room(p, "page", offset, len) : state.vecs.length < state.max_vecs;
   if (!room) return 0;
   state.add(p, "page", offset, len, merge);

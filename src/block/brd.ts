@@ -29,7 +29,7 @@ class Ram implements Backing {
   }
 }
 /**
- * Makes a RAM disk full of zeroes.  The caller owns it: `using`, or the machine's end.
+ * Makes a RAM disk full of zeroes.  Models brd_alloc().  The caller owns it: `using`, or the machine's end.
  *
  * @param bytes - its size, a multiple of 512 above 0
  * @returns EINVAL for another size, ENOMEM when the host has no room for it

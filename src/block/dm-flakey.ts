@@ -167,8 +167,8 @@ class FlakeyState extends BlockDeviceState {
   }
 }
 /**
- * Makes a disk over another one, on which each request meets the fate that the plan gives it.  The caller owns it: `using`,
- * or the machine's end; the disk below stays open.  A request ends once, whatever happens to it; who waits for one that is
+ * Makes a disk over another one, on which each request meets the fate that the plan gives it.  Models flakey_ctr(), but for
+ * the plan.  The caller owns it: `using`, or the machine's end; the disk below stays open.  A request ends once, whatever happens to it; who waits for one that is
  * held gets the held ones, oldest first.
  *
  * @param under - where the bytes are; its limits are taken over

@@ -9,10 +9,12 @@ import type { BlockDevice } from "../handle/bio.js";
 import { to_filesystem } from "../handle/cast.js";
 import type { Filesystem, ProcessContext } from "../handle/context.js";
 import { ERR_PTR, IS_ERR, type Errno } from "../handle/errno.js";
+import { show } from "../handle/show.js";
 import { might_sleep, wait_for_completion } from "../machine/context.js";
 import { throw_foreign, throw_misuse } from "../machine/machine.js";
 import type { FileError } from "../mm/filemap.js";
 import { filemap_fdatawait, write_cache_pages } from "../mm/page-writeback.js";
+import { assert_may_unmap } from "../mm/rmap.js";
 import { drop_pages } from "../mm/truncate.js";
 import {
   DEFAULT_POLICY,
@@ -80,21 +82,31 @@ export class CowFs {
   }
 
   // --- to the disk -------------------------------------------------------------------------------------------
-  /** Writes what is dirty, waits for it, and commits the files of which everything could be written; the first error. */
+  /**
+   * Writes what is dirty, waits for it, and commits the files of which everything could be written; the first error.  What is
+   * thrown on the way stops its file only, and is thrown then.
+   */
   sync(files: readonly Inode[]): FileError | null {
     const sizes = files.map(({ mapping }) => mapping.i_size);
-    for (const { mapping } of files) write_cache_pages(mapping, "WB_SYNC_ALL");
+    const thrown: unknown[] = [];
     let error: FileError | null = null;
+    const could = (step: () => FileError | null): boolean => {
+      const failed = attempt(thrown, step);
+      error ??= failed ?? null;
+      return failed === null;
+    };
+    const write = ({ mapping }: Inode): null => (write_cache_pages(mapping, "WB_SYNC_ALL"), null);
+    const sent = files.map((inode) => could(() => write(inode)));
     const written = files.filter((inode, i) => {
-      const failed = filemap_fdatawait(inode.mapping);
-      error ??= failed;
-      if (failed) return false;
+      const there = could(() => filemap_fdatawait(inode.mapping));
+      if (!there || !sent[i]) return false;
       // Others may have shortened it meanwhile, or synced it when it was longer.
       const size = Math.min(sizes[i]!, inode.mapping.i_size);
       inode.disk_size = Math.max(inode.disk_size, size);
       return true;
     });
     const failed = written.length > 0 || files.length === 0 ? this.#commit(written) : null;
+    if (thrown.length > 0) throw thrown[0];
     return error ?? failed;
   }
   /** What is on the disk of these files by now survives from here on; of others, what survived before. */
@@ -142,21 +154,41 @@ export class CowFs {
   // --- the end -----------------------------------------------------------------------------------------------
   /** The pages leave, written or not. */
   #drop(): void {
+    for (const { mapping } of this.inodes.values()) assert_may_unmap(mapping, 0, Infinity);
     this.mounted = false;
     mounts.delete(this.bdev);
     this.bdev.machine.at_exit.delete(this.#at_exit);
     for (const { mapping } of this.inodes.values()) drop_pages(mapping);
   }
+  get #is_busy(): boolean {
+    return this.#committing || [...this.inodes.values()].some((i) => i.mapping.in_flight.size > 0);
+  }
   [Symbol.dispose](): void {
     if (!this.mounted) return;
     const { machine } = this.bdev;
     if (machine.in_softirq > 0) throw_misuse("sleep-in-atomic", "umount()", "softirq");
-    try {
+    const thrown: unknown[] = [];
+    const sync_all = (): void => {
       const failed = this.sync([...this.inodes.values()]);
       if (failed) machine.printk(`cowfs: umount: ${failed.message}`);
-    } finally {
-      if (this.mounted) this.#drop();
-    }
+    };
+    attempt(thrown, sync_all);
+    // Somebody else's error, as a rule, which is thrown only once.
+    if (thrown.length > 0 && this.mounted) attempt(thrown, sync_all);
+    const idle = (): boolean => !this.#is_busy;
+    if (!idle()) attempt(thrown, () => wait_for_completion(machine, idle, "umount()"));
+    // What a device or an interrupted CPU still has stays: the file system is mounted as before.
+    if (this.mounted && idle()) this.#drop();
+    if (thrown.length > 0) throw thrown[0];
+  }
+}
+/** What it throws is noted, and stops nothing else. */
+function attempt<T>(thrown: unknown[], step: () => T): T | undefined {
+  try {
+    return step();
+  } catch (reason) {
+    thrown.push(reason);
+    return undefined;
   }
 }
 
@@ -212,8 +244,8 @@ export interface MountOptions {
 }
 /**
  * Mounts the file system of a disk, with each file as it was last synced (ours).  The caller owns the mount: the end of a
- * `using` block writes everything and unmounts, and mappings of its files have no pages from then on; the machine's end is a
- * power cut.
+ * `using` block writes everything and unmounts, and mappings of its files have no pages from then on; while a CPU that was
+ * interrupted writes to it, it stays mounted, a hung-task.  The machine's end is a power cut.
  *
  * @param current - may sleep
  * @returns EINVAL when the disk has none that is whole, or for a policy that does not exist; EBUSY when it is mounted; EIO as
@@ -235,7 +267,7 @@ export function mount_cowfs(
   }
   const { policy = DEFAULT_POLICY } = options;
   if (typeof policy !== "string" || !Object.hasOwn(WRITEBACK_POLICIES, policy)) {
-    return ERR_PTR("EINVAL", `no policy is called ${JSON.stringify(policy)}`);
+    return ERR_PTR("EINVAL", `no policy is called ${show(policy)}`);
   }
   if (mounts.has(bdev)) return busy(bdev);
   const found = read_commit(bdev);

@@ -9,7 +9,7 @@ import { bytes_to_read, bytes_to_write } from "../mm/page_alloc.js";
 import { ref_sub } from "../mm/page_ref.js";
 import type { CowFs } from "./cowfs.js";
 import type { InodeOnDisk, PageOnDisk } from "./cowfs_commit.js";
-import { BLOCK_SIZE, page_for_io, read_block, submit_block } from "./cowfs_disk.js";
+import { BLOCK_SIZE, page_for_io, read_block, submit_block, type BlockDone } from "./cowfs_disk.js";
 import { crc32c } from "./crc32c.js";
 
 /** Where the bytes of one page are, what they add up to, and how many of them count. */
@@ -21,6 +21,9 @@ interface BlockRef {
   /** a commit names the block, or was to: it must not be used again before the next one */
   named: boolean;
 }
+
+/** No page gets into the cache of a file that is no more. */
+const unmounted = (): FileError => ERR_PTR("EIO", "it was unmounted meanwhile");
 
 export class Inode implements AddressSpaceOps {
   readonly fs: CowFs;
@@ -99,8 +102,12 @@ export class Inode implements AddressSpaceOps {
         yield [index, "no page to read it into"];
         continue;
       }
-      const failed = this.read_folio(index, page_for_io(machine, pfn));
-      ref_sub(pfn, 1);
+      let failed: FileError | null;
+      try {
+        failed = this.read_folio(index, page_for_io(machine, pfn));
+      } finally {
+        ref_sub(pfn, 1);
+      }
       if (failed) yield [index, failed.message];
     }
   }
@@ -110,10 +117,11 @@ export class Inode implements AddressSpaceOps {
     const { bdev } = this.fs;
     const pfn = raw(to) >>> PAGE_HANDLE_SHIFT;
     for (;;) {
+      if (!this.fs.mounted) return unmounted();
       const found = this.#on_disk.get(index);
       const failed = found ? read_block(bdev, found.block, to) : null;
       // Somebody wrote or truncated the page meanwhile, and the block may be another's.
-      if (this.#on_disk.get(index) !== found) continue;
+      if (this.#on_disk.get(index) !== found || !this.fs.mounted) continue;
       if (failed) return ERR_PTR("EIO", failed.message);
       const sum = found ? crc32c(bytes_to_read(bdev.machine, pfn, 0, BLOCK_SIZE)) : 0;
       if (found && sum !== found.checksum) {
@@ -126,6 +134,7 @@ export class Inode implements AddressSpaceOps {
     }
   }
   prepare(index: number): FileError | null {
+    if (!this.fs.mounted) return unmounted();
     const block = this.fs.blocks.alloc();
     if (block === 0) return ERR_PTR("ENOSPC", `no block for page ${index} of "${this.name}"`);
     const mine = this.#reserved.get(index);
@@ -149,11 +158,15 @@ export class Inode implements AddressSpaceOps {
   ): void {
     const { bdev, blocks } = this.fs;
     const mine = this.#reserved.get(index) ?? [];
-    const block = mine.shift()!;
+    const block = mine.shift();
+    if (block === undefined) {
+      done(ERR_PTR("EIO", `no block is reserved for page ${index} of "${this.name}"`));
+      return;
+    }
     if (mine.length === 0) this.#reserved.delete(index);
     // What a mapping stored behind the end of the file is not part of it.
     const upto = Math.max(0, Math.min(BLOCK_SIZE, this.mapping.i_size - index * BLOCK_SIZE));
-    submit_block(bdev, "REQ_OP_WRITE", block, from, (failed) => {
+    const end: BlockDone = (failed) => {
       if (failed) {
         blocks.free(block);
         done(ERR_PTR("EIO", failed.message));
@@ -163,6 +176,12 @@ export class Inode implements AddressSpaceOps {
       this.#on_disk.set(index, { block, checksum, upto, named: false });
       if (old) this.#drop(old);
       done(null);
-    });
+    };
+    try {
+      submit_block(bdev, "REQ_OP_WRITE", block, from, end);
+    } catch (reason) {
+      this.#reserved.set(index, [block, ...(this.#reserved.get(index) ?? [])]);
+      throw reason;
+    }
   }
 }

@@ -128,7 +128,7 @@ export function direct_io(
   return direct(current, bdev, op, addr, len, position, { references: "per extent" });
 }
 /**
- * direct_io() with one pin for each page, as Linux 6.18 does.
+ * direct_io() with one pin for each page (ours), as Linux 6.18 does.
  *
  * @returns the bytes transferred, fewer where a fault ends a small transfer; EINVAL, EFAULT, ENOMEM, ENOSPC, EIO
  */

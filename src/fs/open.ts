@@ -4,18 +4,15 @@
 import { to_file } from "../handle/cast.js";
 import type { File, Filesystem, ProcessContext } from "../handle/context.js";
 import { ERR_PTR, type Errno } from "../handle/errno.js";
-import { might_sleep } from "../machine/context.js";
+import { show } from "../handle/show.js";
+import { might_sleep, wait_for_completion } from "../machine/context.js";
 import { PAGE_SIZE } from "../machine/limits.js";
 import type { MachineState } from "../machine/machine.js";
 import { throw_foreign, throw_misuse } from "../machine/machine.js";
 import type { AddressSpace, FileError } from "../mm/filemap.js";
 import { OpenFile } from "../mm/mm_types.js";
-import {
-  truncate_pagecache,
-  truncate_pages,
-  wait_for_write,
-  zero_partial,
-} from "../mm/truncate.js";
+import { assert_may_unmap } from "../mm/rmap.js";
+import { truncate_pagecache, truncate_pages, zero_partial } from "../mm/truncate.js";
 import { cowfs_of } from "./cowfs.js";
 import { MAX_FILE_BYTES, NAME_MAX } from "./cowfs_commit.js";
 import type { Inode } from "./cowfs_inode.js";
@@ -81,7 +78,7 @@ export function filp_open(
   const state = cowfs_of(fs, current, "filp_open()");
   const named = typeof name === "string" && name.length > 0 && name.length <= NAME_MAX;
   if (!named || (flags !== 0 && flags !== O_CREAT)) {
-    return ERR_PTR("EINVAL", `name ${String(name)}, flags ${String(flags)}`);
+    return ERR_PTR("EINVAL", `name ${show(name)}, flags ${show(flags)}`);
   }
   let inode = state.inodes.get(name);
   if (!inode) {
@@ -94,6 +91,15 @@ export function filp_open(
 }
 const bad_range = (...numbers: number[]): boolean =>
   numbers.some((n) => !Number.isSafeInteger(n) || n < 0);
+/**
+ * Sleeps until nothing of the pages [first, end) is on its way to the disk.  What that throws, perhaps somebody else's error, is
+ * thrown before anything changed.
+ */
+function wait_for_writes({ machine, in_flight }: AddressSpace, first: number, end: number): void {
+  const is_there = (index: number): boolean => index >= first && index < end;
+  const done = (): boolean => ![...in_flight].some(is_there);
+  wait_for_completion(machine, done, "truncate_inode_pages_range()");
+}
 /**
  * Sets the size of a file.  Models vfs_truncate().  Pages behind the end leave it: who pinned them keeps the memory, and what
  * is stored there from then on goes nowhere.  Waits for writeback of what goes.  Its blocks are free when it is synced.
@@ -109,21 +115,25 @@ export function vfs_truncate(
 ): Errno<"EINVAL"> | null {
   const { inode, mapping } = file_of(file, current, "vfs_truncate()");
   if (bad_range(length) || length > MAX_FILE_BYTES) {
-    return ERR_PTR("EINVAL", `length ${String(length)}`);
+    return ERR_PTR("EINVAL", `length ${show(length)}`);
   }
+  const first = Math.ceil(length / PAGE_SIZE);
+  const last = Math.floor(length / PAGE_SIZE);
+  if (length < mapping.i_size) wait_for_writes(mapping, last, Infinity);
   if (length >= mapping.i_size) {
     // A mapping may have stored behind the end.
     zero_partial(mapping, mapping.i_size, length);
     mapping.i_size = Math.max(mapping.i_size, length);
     return null;
   }
+  assert_may_unmap(mapping, first, Infinity);
   mapping.i_size = length;
   inode.disk_size = Math.min(inode.disk_size, length);
-  truncate_pagecache(mapping);
-  inode.forget_blocks(mapping.nr_pages, Infinity);
-  const last = Math.floor(length / PAGE_SIZE);
-  wait_for_write(mapping, last);
+  inode.forget_blocks(first, Infinity);
   inode.cut_block(last, length % PAGE_SIZE);
+  truncate_pagecache(mapping);
+  // Another CPU may have written one of these pages while they left.
+  inode.forget_blocks(mapping.nr_pages, Infinity);
   return null;
 }
 /** Parts of the pages at the ends of [from, to), each in one page. */
@@ -145,14 +155,16 @@ function punch_hole(inode: Inode, from: number, to: number): FileError | null {
     const pfn = mapping.write_begin(page_of(at));
     if (typeof pfn !== "number") return pfn;
   }
+  wait_for_writes(mapping, page_of(from), to_the_end ? Infinity : Math.ceil(to / PAGE_SIZE));
+  const first = Math.ceil(from / PAGE_SIZE);
+  const end = to_the_end ? Infinity : Math.floor(to / PAGE_SIZE);
+  assert_may_unmap(mapping, first, end);
   // Each could be had; by now the first may be on its way to the disk again.
   for (const [a, b] of edges) {
     const pfn = mapping.write_begin(page_of(a));
     if (typeof pfn !== "number") return pfn;
     zero_partial(mapping, a, b);
   }
-  const first = Math.ceil(from / PAGE_SIZE);
-  const end = to_the_end ? Infinity : Math.floor(to / PAGE_SIZE);
   truncate_pages(mapping, first, end);
   inode.forget_blocks(first, end);
   return null;
@@ -177,10 +189,10 @@ export function vfs_fallocate(
 ): FileError | Errno<"EINVAL" | "EOPNOTSUPP"> | null {
   const { inode } = file_of(file, current, "vfs_fallocate()");
   if (bad_range(offset, len) || len === 0) {
-    return ERR_PTR("EINVAL", `${String(len)} bytes at ${String(offset)}`);
+    return ERR_PTR("EINVAL", `${show(len)} bytes at ${show(offset)}`);
   }
   if (mode !== (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)) {
-    return ERR_PTR("EOPNOTSUPP", `mode ${String(mode)} is not there`);
+    return ERR_PTR("EOPNOTSUPP", `mode ${show(mode)} is not there`);
   }
   const end = Math.min(offset + len, inode.mapping.i_size);
   return offset < end ? punch_hole(inode, offset, end) : null;

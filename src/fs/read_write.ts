@@ -3,12 +3,14 @@
 import { ok, type Result } from "neverthrow";
 import type { File, Filesystem, ProcessContext } from "../handle/context.js";
 import { ERR_PTR, PTR_ERR, type Errno } from "../handle/errno.js";
+import { show } from "../handle/show.js";
 import { PAGE_SIZE } from "../machine/limits.js";
 import { tell } from "../mm/address_space.js";
 import type { FileError } from "../mm/filemap.js";
 import { write_cache_pages } from "../mm/page-writeback.js";
 import { bytes_to_read, bytes_to_write } from "../mm/page_alloc.js";
-import { invalidate_mapping_pages, zero_partial } from "../mm/truncate.js";
+import { ref_add, ref_sub } from "../mm/page_ref.js";
+import { invalidate_mapping_pages as invalidate, zero_partial } from "../mm/truncate.js";
 import { cowfs_of } from "./cowfs.js";
 import { MAX_FILE_BYTES } from "./cowfs_commit.js";
 import { file_of } from "./open.js";
@@ -17,7 +19,7 @@ const EINVAL = (why: string): Errno<"EINVAL"> => ERR_PTR("EINVAL", why);
 function check(bytes: Uint8Array, pos: number): Errno<"EINVAL"> | null {
   if (!(bytes instanceof Uint8Array)) return EINVAL("the buffer is no bytes");
   const fits = Number.isSafeInteger(pos) && pos >= 0 && pos + bytes.length <= MAX_FILE_BYTES;
-  return fits ? null : EINVAL(`position ${String(pos)}`);
+  return fits ? null : EINVAL(`position ${show(pos)}`);
 }
 /** Calls `one` for each page of a range; stops at the first error, with the bytes before it. */
 function by_page(
@@ -55,7 +57,13 @@ export function kernel_read(
   return by_page(pos, len, (index, offset, here, done) => {
     const pfn = mapping.read_page(index);
     if (typeof pfn !== "number") return pfn;
-    to.set(bytes_to_read(mapping.machine, pfn, offset, here), done);
+    // To look at a secure page lets other CPUs run, who may take it from the file.
+    ref_add(pfn, 1);
+    try {
+      to.set(bytes_to_read(mapping.machine, pfn, offset, here), done);
+    } finally {
+      ref_sub(pfn, 1);
+    }
     return null;
   });
 }
@@ -92,7 +100,8 @@ export function kernel_write(
 
 // --- to the disk ----------------------------------------------------------------------------------------
 /**
- * Starts writing what is dirty, and does not wait: run_softirqs() lets the disk complete it.  Models filemap_flush().
+ * Starts writing what is dirty, and does not wait: run_softirqs() lets the disk complete it.  Models filemap_flush(), but for its
+ * answer: an error of the disk is told by the next vfs_fsync() or sync_filesystem().
  *
  * @param current - may sleep
  */
@@ -110,14 +119,25 @@ export function vfs_fsync(current: ProcessContext, file: File): FileError | null
   const { inode } = file_of(file, current, "vfs_fsync()");
   return inode.fs.sync([inode]);
 }
-/** The same for every file.  Models sync_filesystem(). */
+/**
+ * Waits until what was stored to any file is on the disk, and commits it.  Models sync_filesystem().
+ *
+ * @param current - may sleep
+ * @returns the first error of writeback of any file since somebody asked: EIO, ENOSPC, ENOMEM; or null
+ */
 export function sync_filesystem(current: ProcessContext, fs: Filesystem): FileError | null {
   const state = cowfs_of(fs, current, "sync_filesystem()");
   return state.sync([...state.inodes.values()]);
 }
-/** Clean pages that nobody maps or holds leave the cache, so that the next read asks the disk.  Returns how many. */
-export function invalidate_inode_pages(current: ProcessContext, file: File): number {
-  return invalidate_mapping_pages(file_of(file, current, "invalidate_inode_pages()").mapping);
+/**
+ * Clean pages that nobody maps or holds leave the cache, so that the next read asks the disk.  Models
+ * invalidate_mapping_pages().
+ *
+ * @param current - may sleep
+ * @returns how many left
+ */
+export function invalidate_mapping_pages(current: ProcessContext, file: File): number {
+  return invalidate(file_of(file, current, "invalidate_mapping_pages()").mapping);
 }
 /** A page of a file that is not what was written. */
 export interface Corruption {

@@ -25,6 +25,8 @@ export type Owned<S, Facts = {}> = S & { readonly [state]: Facts; readonly [mine
 // [spent] is mutable here and readonly in SpentRef on purpose: SpentRef is then a subtype of Ref, so a
 // predicate selects it, but not a strict subtype, so a control-flow join does not absorb it.
 export type Ref<S> = S & { [spent]?: never; readonly [mine]: true };
+/** The same with facts: what people write for a handle of which something has to be known. */
+export type RefWith<S, Facts> = Ref<S> & { readonly [state]: Facts };
 export type Lent<S> = S & { readonly [left]?: never };
 export type Borrowed<S> = S & { readonly [gone]?: never };
 export type Held<S> = S & { readonly [mine]: true; readonly [over]?: never };

@@ -60,7 +60,7 @@ class ErrnoValue<E extends ErrnoName> implements Errno<E> {
   }
 }
 
-/** Makes an error value of the modelled world. */
+/** Makes an error value of the modelled world.  Models ERR_PTR(). */
 export function ERR_PTR<E extends ErrnoName>(errno: E, message: string): Errno<E> {
   return new ErrnoValue(errno, message);
 }
@@ -80,7 +80,7 @@ export function IS_ERR<T>(x: T): x is Extract<T, Errno> {
 export function PTR_ERR<E extends Errno>(error: E): Err<never, E> {
   return err(error);
 }
-/** The number C code would see: -14 for EFAULT. */
+/** The number C code would see (ours): -14 for EFAULT. */
 export function errno_code(error: Errno): number {
   return -ERRNO[error.errno];
 }

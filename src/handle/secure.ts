@@ -3,7 +3,7 @@
  * handle is accessible from make_accessible() to its release; another reference on the same page says nothing of it.
  */
 
-import type { HeldWith, Owned } from "./affine.js";
+import type { HeldWith, Owned, RefWith } from "./affine.js";
 import type { HeldPlainBio } from "./bio.js";
 import type { page } from "./page.js";
 
@@ -11,7 +11,8 @@ interface Accessible {
   readonly accessible: true;
 }
 /** A reference on a page that was made accessible after the reference was taken; `put_page()` ends both. */
-export type AccessiblePage = Owned<page, Accessible>;
+export type AccessiblePage = RefWith<page, Accessible>;
+export type OwnedAccessiblePage = Owned<page, Accessible>;
 /** What I/O asks for. */
 export type HeldAccessiblePage = HeldWith<page, Accessible>;
 // A predicate reaches its type through To['is'], as in Narrows.

@@ -93,7 +93,7 @@ function lend_pieces(iter: IterState, pieces: readonly Piece[], by: string): Len
   return new LentBvecs(extents);
 }
 /**
- * Gives what comes next as extents, over all segments, and advances past it: all or nothing.  User memory is pinned, one
+ * Gives what comes next as extents (ours), over all segments, and advances past it: all or nothing.  User memory is pinned, one
  * reference for each contiguous run inside one folio and one segment; kernel memory is used as it is.
  * Of user memory the caller owns the list: put_user_bvec(), or the end of a `using` block.  Where the kind of the iterator is
  * known at run time only, is_pinned() tells.

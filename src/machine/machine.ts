@@ -27,25 +27,7 @@ import {
 import { format_report, make_report, MisuseError, type MisuseReport } from "./misuse.js";
 import type { Probe } from "./probe.js";
 import type { Observer, OtherCpu } from "./trace.js";
-
-/** Event counters of a machine, in pages unless said otherwise.  Those with a kernel name count as the kernel does. */
-export interface VmStat {
-  readonly nr_free_pages: number;
-  /** references taken with FOLL_PIN */
-  readonly nr_foll_pin_acquired: number;
-  readonly nr_foll_pin_released: number;
-  /** extents handed out by get_user_bvec(), split_user_bvec() and zero_user_bvec() (ours) */
-  readonly nr_user_bvec_acquired: number;
-  readonly nr_user_bvec_released: number;
-  /** page faults handled */
-  readonly pgfault: number;
-  /** huge pages allocated by a fault */
-  readonly thp_fault_alloc: number;
-  /** faults that wanted a huge page and got a small one */
-  readonly thp_fault_fallback: number;
-  /** pages that were found bad when freed and are lost (ours) */
-  readonly nr_bad_pages: number;
-}
+import type { VmStat } from "./vmstat.js";
 
 /** What the allocator of mm/ gives to the machine: freeing is reached from a put, which knows no allocator. */
 export interface PageAllocator {
@@ -99,6 +81,8 @@ export class MachineState {
   in_softirq = 0;
   /** depth of kworkers running: one that waits lets others run */
   in_kworker = 0;
+  /** calls under way that another CPU, an observer or a plan interrupts */
+  interrupted = 0;
   readonly reports: MisuseReport[] = [];
   readonly log: string[] = [];
   readonly #warned = new Set<string>();
@@ -188,9 +172,17 @@ export function run_at_exit(machine: MachineState): void {
   for (const exit of machine.at_exit) exit();
   machine.at_exit.clear();
 }
+/** The end of a machine would wait for what it interrupts. */
+export function assert_may_end(machine: MachineState): void {
+  if (machine.in_softirq > 0) throw_misuse("sleep-in-atomic", "shutdown()", "softirq");
+  if (machine.interrupted > 0 || machine.in_kworker > 0) {
+    throw_misuse("hung-task", "shutdown()", "a call that was interrupted here");
+  }
+}
 /** Ends a machine: its handles are no handles any more, its memory is gone.  Idempotent. */
 export function release_machine(machine: MachineState): void {
   if (!machine.alive) return;
+  assert_may_end(machine);
   run_at_exit(machine);
   machine.alive = false;
   const { base, nr_pages } = machine;
@@ -227,7 +219,7 @@ function sum(column: Float64Array, machine: MachineState): number {
   return total;
 }
 /**
- * The counters of `/proc/vmstat` that concern pins, and ours beside them.
+ * The counters that concern pins, and ours beside them.  Models `/proc/vmstat`.
  *
  * @example
  * const before = vmstat(machine).nr_foll_pin_acquired;
@@ -246,11 +238,11 @@ export function vmstat(machine: Machine): VmStat {
     nr_bad_pages: m.nr_bad_pages,
   };
 }
-/** What the machine logged: warnings and bad pages, oldest first, the last 1000 lines. */
+/** What the machine logged: warnings and bad pages, oldest first, the last 1000 lines.  Models dmesg(1). */
 export function dmesg(machine: Machine): readonly string[] {
   return machine_state(machine).log;
 }
-/** Misuse that was recorded; only a machine with `panic_on_warn: false` goes on after one. */
+/** Misuse that was recorded (ours); only a machine with `panic_on_warn: false` goes on after one. */
 export function misuse_reports(machine: Machine): readonly MisuseReport[] {
   return machine_state(machine).reports;
 }
@@ -267,7 +259,8 @@ export function is_of_running_machine(handle: number): boolean {
 /** The machine of a handle, which must be one. */
 export function machine_of_handle(handle: number, called: string): MachineState {
   const machine = typeof handle === "number" ? machine_of_pfn(handle_pfn(handle)) : undefined;
-  const low = handle & HANDLE_LOW_BITS;
+  // What is no number is not to be calculated with: that throws something else.
+  const low = machine ? handle & HANDLE_LOW_BITS : 0;
   if (!machine || handle < 0 || (low !== machine.page_tags && low !== machine.user_tags)) {
     throw new MisuseError(make_report("not-a-handle", called, describe_value(handle), []));
   }

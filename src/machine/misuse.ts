@@ -15,7 +15,7 @@ export interface MisuseReport {
   readonly facts: readonly string[];
 }
 
-/** A misuse of the API: never an error of the modelled world. */
+/** A misuse of the API (ours): never an error of the modelled world. */
 export class MisuseError extends Error {
   override readonly name = "MisuseError";
   readonly report: MisuseReport;
@@ -38,7 +38,7 @@ export function make_report(
   return { id, sentence, called, handle, instead, facts };
 }
 
-/** The report as people read it. */
+/** The report as people read it (ours). */
 export function format_report(report: MisuseReport): string {
   const { id, sentence, called, handle, instead, facts } = report;
   const lines = [

@@ -103,9 +103,11 @@ export function preempt(machine: MachineState, point: PreemptionPoint, pfn = 0):
   const { memalloc_pin } = machine; // a flag of the task that is interrupted
   machine.other_cpus = null;
   machine.memalloc_pin = 0;
+  machine.interrupted++;
   try {
     for (const cpu of [...(cpus ?? [])]) cpu(point, pfn);
   } finally {
+    machine.interrupted--;
     machine.memalloc_pin = memalloc_pin;
     machine.other_cpus = cpus && cpus.length > 0 ? cpus : null;
   }

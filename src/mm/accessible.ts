@@ -6,7 +6,7 @@
 import { raw } from "../handle/cast.js";
 import type { ProcessContext } from "../handle/context.js";
 import type { HeldPage } from "../handle/page.js";
-import type { AccessiblePage } from "../handle/secure.js";
+import type { OwnedAccessiblePage } from "../handle/secure.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { vm_bug, type Arch } from "../machine/arch.js";
 import {
@@ -104,8 +104,16 @@ export function device_access(
  *
  * @param current - may sleep
  * @returns true: accessible until its release.  false: the page cannot be exported; it is the caller's as before
+ * @example
+ * const page = alloc_page(current);
+ * if (IS_ERR(page)) return page;
+ * if (make_accessible(page, current)) secure_rw_page(disk, "REQ_OP_WRITE", 0, page, current);
+ * put_page(page);
  */
-export function make_accessible(page: HeldPage, current: ProcessContext): page is AccessiblePage {
+export function make_accessible(
+  page: HeldPage,
+  current: ProcessContext,
+): page is OwnedAccessiblePage {
   const called = "make_accessible()";
   const machine = might_sleep(current, called);
   const p = raw(page);
@@ -113,7 +121,7 @@ export function make_accessible(page: HeldPage, current: ProcessContext): page i
   const pfn = p >>> PAGE_HANDLE_SHIFT;
   const count = ref_count(pfn);
   // All references are accounted for: the caller has none, or what keeps the page in its file or its mapping.
-  if (count === 0 || (page_mapcount[pfn]! > 0 && count <= expected_folio_refs(pfn))) {
+  if (count <= expected_folio_refs(pfn)) {
     const facts = [describe_counts(pfn), `expected  ${expected_folio_refs(pfn)}`];
     const id = "accessible-before-reference";
     warn_misuse(machine, make_report(id, called, describe_pfn(pfn), facts));

@@ -34,7 +34,8 @@ export function file_page_unpinned(pfn: number): void {
 }
 /** Tells who listens what happened to a page of a file. */
 export function tell(pfn: number, name: PageEventName, stable = false): void {
-  const observers = machine_of_pfn(pfn)?.observers;
+  const machine = machine_of_pfn(pfn);
+  const observers = machine?.observers;
   if (!observers) return;
   const flags = page_flags[pfn]!;
   const event = {
@@ -48,5 +49,10 @@ export function tell(pfn: number, name: PageEventName, stable = false): void {
     stable,
     writeback: (flags & PG_writeback) !== 0,
   };
-  for (const observer of [...observers]) observer(event);
+  machine.interrupted++;
+  try {
+    for (const observer of [...observers]) observer(event);
+  } finally {
+    machine.interrupted--;
+  }
 }

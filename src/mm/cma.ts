@@ -16,6 +16,7 @@ import type { ProcessContext } from "../handle/context.js";
 import { ERR_PTR, type Errno } from "../handle/errno.js";
 import { ENDS, type By } from "../handle/kinds.js";
 import type { BorrowedPage } from "../handle/page.js";
+import { show } from "../handle/show.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { might_sleep } from "../machine/context.js";
 import { throw_misuse, type MachineState } from "../machine/machine.js";
@@ -54,44 +55,55 @@ class CmaState {
     this.#released = true;
     const { probe } = this.machine;
     const site = probe?.site();
+    const thrown: unknown[] = [];
     for (const page of this.pages) {
-      probe?.released("page", page, by, undefined, site);
-      ref_sub(page >>> PAGE_HANDLE_SHIFT, 1);
+      try {
+        probe?.released("page", page, by, undefined, site);
+        ref_sub(page >>> PAGE_HANDLE_SHIFT, 1);
+      } catch (reason) {
+        // Somebody put this one before; the others go all the same.
+        thrown.push(reason);
+      }
     }
+    if (thrown.length > 0) throw thrown[0];
   }
   [Symbol.dispose](): void {
     if (!this.#released && this.machine.alive) this.release();
   }
 }
 
+/** How often what another CPU puts there meanwhile is moved away too. */
+const MAX_TRIES = 5;
 /** Takes the free pages of [first, end) for the caller, and notes the folios in the way. */
 function isolate_range(
   machine: MachineState,
   first: number,
   end: number,
-  taken: number[],
+  taken: Set<number>,
 ): Set<number> {
   const in_the_way = new Set<number>();
   for (let pfn = first; pfn < end; pfn++) {
-    if (machine.allocator.take_cma_page(pfn)) taken.push(pfn);
+    if (taken.has(pfn)) continue;
+    if (machine.allocator.take_cma_page(pfn)) taken.add(pfn);
     else in_the_way.add(head_of(pfn));
   }
   return in_the_way;
 }
 /** Makes [first, end) the caller's: 0.  Else nothing is taken, and the answer is where the next range may begin. */
 function alloc_contig_range(machine: MachineState, first: number, end: number): number {
-  const taken: number[] = [];
-  // What is free now is taken first, so that nothing moves there.
-  const in_the_way = isolate_range(machine, first, end, taken);
-  const stayed = in_the_way.size === 0 ? [] : migrate_pages(machine, in_the_way, true);
-  if (stayed.length === 0) {
-    const mine = new Set(taken);
-    for (let pfn = first; pfn < end; pfn++) {
-      if (!mine.has(pfn) && machine.allocator.take_cma_page(pfn)) taken.push(pfn);
+  const taken = new Set<number>();
+  let stayed: number[] = [];
+  try {
+    for (let tries = 0; tries < MAX_TRIES && stayed.length === 0; tries++) {
+      // What is free now is taken first, so that nothing moves there.
+      const in_the_way = isolate_range(machine, first, end, taken);
+      if (in_the_way.size === 0) return 0;
+      stayed = migrate_pages(machine, in_the_way, true);
     }
-    if (taken.length === end - first) return 0;
+  } finally {
+    // Also when the wait for a page threw.
+    if (taken.size < end - first) for (const pfn of taken) ref_sub(pfn, 1);
   }
-  for (const pfn of taken) ref_sub(pfn, 1);
   const ends = stayed.map((head) => head + 2 ** order_of(head));
   return Math.max(first + 1, ...ends);
 }
@@ -117,7 +129,7 @@ export function cma_alloc(
 ): OwnedCmaPages | Errno<"EBUSY" | "ENOMEM" | "EINVAL"> {
   const by = "cma_alloc()";
   const machine = might_sleep(current, by);
-  if (!Number.isSafeInteger(count) || count < 1) return ERR_PTR("EINVAL", `${count} pages`);
+  if (!Number.isSafeInteger(count) || count < 1) return ERR_PTR("EINVAL", `${show(count)} pages`);
   const [area, end] = machine.allocator.cma;
   if (count > end - area) return ERR_PTR("ENOMEM", `the CMA area has ${end - area} pages`);
   const { probe } = machine;
@@ -148,9 +160,11 @@ export const cma_release: Narrows<HeldCmaPages, { is: SpentCmaPages<By<"cma_rele
   pages.release();
 };
 /**
- * One page of them, which cma_release() gives back.
+ * One page of them (ours; C adds to the first one's struct page).  The caller owns nothing: it can be used, and cma_release()
+ * gives it back.
  *
  * @param index - 0 to nr_pages - 1
+ * @throws RangeError for another one
  */
 export function cma_page(pages: BorrowedCmaPages, index: number): BorrowedPage {
   const called = "cma_page()";
@@ -159,7 +173,7 @@ export function cma_page(pages: BorrowedCmaPages, index: number): BorrowedPage {
   }
   pages.assert_held(called);
   if (!Number.isSafeInteger(index) || index < 0 || index >= pages.nr_pages) {
-    throw new RangeError(`${called}: page ${index} of ${pages.nr_pages}`);
+    throw new RangeError(`${called}: page ${show(index)} of ${pages.nr_pages}`);
   }
   // Without its serial number, which stands above bit 31, it can be used and not released.
   return lend_page(pages.pages[index]! | 0);

@@ -4,10 +4,13 @@ import { lend_page } from "../handle/cast.js";
 import { ERR_PTR, type Errno } from "../handle/errno.js";
 import type { BorrowedPage } from "../handle/page.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
+import { throw_would_spin } from "../machine/arch.js";
 import {
   new_folio_id,
   page_flags,
   page_ref,
+  PG_arch_1,
+  PG_allocated,
   PG_dest,
   PG_dirty,
   PG_file,
@@ -17,11 +20,12 @@ import {
 import { wait_for_completion } from "../machine/context.js";
 import { PAGE_SIZE } from "../machine/limits.js";
 import type { MachineState } from "../machine/machine.js";
+import { arch_make_folio_accessible } from "./accessible.js";
 import { cached_page, file_page_unpinned, set_cached_page, tell } from "./address_space.js";
 import { VM_FAULT_SIGBUS } from "./memory.js";
 import type { MappedFile, Vma } from "./mm_types.js";
 import { clear_pages } from "./page_alloc.js";
-import { ref_count, ref_sub } from "./page_ref.js";
+import { ref_add, ref_count, ref_sub } from "./page_ref.js";
 import { type WritebackPolicy, type WritebackStats } from "./writeback_policy.js";
 
 export type FileError = Errno<"EIO" | "ENOSPC" | "ENOMEM">;
@@ -38,7 +42,10 @@ export interface AddressSpaceOps {
   unprepare(index: number, nr?: number): void;
   /** The checksum of bytes that are going to be written. */
   checksum(bytes: Uint8Array): number;
-  /** Sends a page to the oldest place prepared for it; `done` runs in softirq context.  Sleeps. */
+  /**
+   * Sends a page to the oldest place prepared for it; `done` runs once, in softirq context unless there is no such place.
+   * What throws sent nothing, and the place is there as before.  Sleeps.
+   */
   writepage(
     index: number,
     from: BorrowedPage,
@@ -100,16 +107,29 @@ export class AddressSpace implements MappedFile {
   /** The page at this index, read if it is not here.  Models read_mapping_folio(). */
   read_page(index: number): number | FileError {
     const found = this.i_pages.get(index);
-    if (found !== undefined) return found;
+    if (found !== undefined) {
+      // Models filemap_get_entry(), which tries until the page is not frozen any more.
+      const frozen = ref_count(found) === 0 && (page_flags[found]! & PG_allocated) !== 0;
+      if (frozen) throw_would_spin("a lookup in the page cache", "the CPU that froze the page");
+      return found;
+    }
     const pfn = this.machine.allocator.alloc(0, true);
     if (pfn === 0) return no_page(index);
     const to = lend_page((pfn << PAGE_HANDLE_SHIFT) | this.machine.page_tags);
-    const failed = this.a_ops.read_folio(index, to);
-    // Nobody finds it before it is read.  Meanwhile somebody else may have read it, and stored to it.
-    const first = this.i_pages.get(index);
-    if (failed === null && first === undefined) this.#insert(index, pfn);
-    else ref_sub(pfn, 1);
-    return failed ?? first ?? pfn;
+    let kept = false;
+    try {
+      const failed = this.a_ops.read_folio(index, to);
+      if (failed) return failed;
+      // Nobody finds it before it is read.  Meanwhile somebody else may have read it, and stored to it.
+      const first = this.i_pages.get(index);
+      if (first !== undefined) return first;
+      this.#insert(index, pfn);
+      kept = true;
+      return pfn;
+    } finally {
+      // Also when the wait for the disk threw.
+      if (!kept) ref_sub(pfn, 1);
+    }
   }
   /** A page of zeroes that was not in the cache; 0 when memory is out. */
   add_page(index: number): number {
@@ -153,7 +173,11 @@ export class AddressSpace implements MappedFile {
       const pfn = is_new ? this.add_page(index) || no_page(index) : this.read_page(index);
       if (typeof pfn !== "number") return pfn;
       const failed = this.make_writable(index, pfn);
-      if (failed === null) return pfn;
+      if (failed === null) {
+        // Others ran: they may have written it, or taken it from the file.
+        if (this.export_page(pfn)) continue;
+        return pfn;
+      }
       if (this.i_pages.get(index) !== pfn) continue;
       if (is_new) this.remove_page(index, pfn);
       return failed;
@@ -174,6 +198,16 @@ export class AddressSpace implements MappedFile {
   /** The last pin of a page of this file went. */
   unpinned(pfn: number): void {
     if (this.policy.dirty_on_unpin && (page_flags[pfn]! & PG_dirty) === 0) this.dirty_folio(pfn);
+  }
+  /** Makes a page accessible that may be secure, before it is stored to; true if that let other CPUs run. */
+  export_page(pfn: number): boolean {
+    if ((page_flags[pfn]! & PG_arch_1) === 0) return false;
+    ref_add(pfn, 1);
+    try {
+      return arch_make_folio_accessible(pfn) === 0;
+    } finally {
+      ref_sub(pfn, 1);
+    }
   }
   /** Models folio_wait_stable(). */
   wait_for_stable(pfn: number): void {

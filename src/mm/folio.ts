@@ -83,8 +83,8 @@ export function folio_order(folio: BorrowedFolio): number {
  */
 export function try_get_folio(page: UnreferencedPage): OwnedFolio | null {
   const called = "try_get_folio()";
-  const pfn = raw(page) >>> PAGE_HANDLE_SHIFT;
   const machine = machine_of_handle(raw(page), called);
+  const pfn = raw(page) >>> PAGE_HANDLE_SHIFT;
   if (!is_countable(pfn, ref_count(pfn))) return null;
   ref_add(pfn, 1);
   return to_folio(referenced(machine, head_of(pfn), "folio", called));
@@ -93,7 +93,10 @@ export function try_get_folio(page: UnreferencedPage): OwnedFolio | null {
 export function folio_ref_count(folio: BorrowedFolio): number {
   return ref_count(used_pfn(folio, "folio_ref_count()"));
 }
-/** The pins of a large folio, exactly; 0 for a single page, whose pins stand in its reference count. */
+/**
+ * The pins of a large folio, exactly; 0 for a single page, whose pins stand in its reference count.  Models a read of
+ * folio->_pincount.
+ */
 export function folio_pincount(folio: BorrowedFolio): number {
   return pin_count(used_pfn(folio, "folio_pincount()"));
 }

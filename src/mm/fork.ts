@@ -43,7 +43,7 @@ class ForkedContext extends TaskContext {
   }
   [Symbol.dispose](): void {
     if (!this.#mm.alive) return;
-    this.#mm.assert_unlocked("exit_task()");
+    this.#mm.assert_unused("exit_task()");
     exit_mm(this.#mm);
   }
 }
@@ -159,9 +159,11 @@ function copy_pte(vma: Vma, copy: Vma, at: number, addr: number): boolean {
 /** The child's own copy of a page that may be pinned; the parent's entry stays writable. */
 function copy_present_page(copy: Vma, to: number, from: number): boolean {
   const { machine } = copy.mm;
+  // Read first: that may throw, or let another CPU run.
+  const bytes = bytes_to_read(machine, from, 0, PAGE_SIZE);
   const pfn = machine.allocator.alloc(0, true);
   if (pfn === 0) return false;
-  bytes_to_write(machine, pfn, 0, PAGE_SIZE).set(bytes_to_read(machine, from, 0, PAGE_SIZE));
+  bytes_to_write(machine, pfn, 0, PAGE_SIZE).set(bytes);
   map_anon(copy, to, pfn, FAULT_FLAG_WRITE);
   return true;
 }

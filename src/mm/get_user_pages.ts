@@ -151,17 +151,23 @@ export function get_user_pages_fast(
 /**
  * Marks a page dirty that was pinned to be written: its file was asked before the pin was given out (page_mkwrite), which is
  * why it takes no other page.  Models set_page_dirty().  Any context; that the page stays prepared until here is the
- * writeback policy's promise.
+ * writeback policy's promise.  In Linux a lock also keeps truncation out, which cannot interleave here: where it matters, as in
+ * code that is going to be C, set_page_dirty_lock().
  */
 export function set_page_dirty(page: BorrowedDestPage): void {
   set_folio_dirty(used_pfn(page, "set_page_dirty()", true));
 }
 /**
- * Marks the folio of a page dirty, under its lock.  Models set_page_dirty_lock().
+ * Marks the folio of a page dirty, under its lock.  Models set_page_dirty_lock().  Of a plain page nobody knows whether its file
+ * was asked before: this is the door of unconverted code.
  *
+ * @param page - plain, or pinned to be written
  * @param current - may sleep
  */
-export function set_page_dirty_lock(page: BorrowedPage, current: ProcessContext): void {
+export function set_page_dirty_lock(
+  page: BorrowedPage | BorrowedDestPage,
+  current: ProcessContext,
+): void {
   might_sleep(current, "set_page_dirty_lock()");
   set_folio_dirty(used_pfn(page, "set_page_dirty_lock()"));
 }

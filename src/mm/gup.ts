@@ -11,10 +11,15 @@ import { PAGE_SIZE } from "../machine/limits.js";
 import { pinned_accessible } from "./accessible.js";
 import { file_page_pinned } from "./address_space.js";
 import {
+  begin_slow_walk,
+  end_slow_walk,
   gup_fast_pgd_range,
   gup_pages,
+  keep_gup_pages,
   marked_page,
   must_unshare,
+  restore_gup_pages,
+  type SlowWalk,
   warn_count,
 } from "./gup_fast.js";
 import { gup_fast } from "./gup_fast_race.js";
@@ -88,8 +93,27 @@ export function gup_walk(walk: Walk, start: number, nr: number): number {
 }
 /** The same with the lock held, after `done` pages were taken. */
 export function gup_walk_slow(walk: Walk, start: number, nr: number, done: number): number {
+  if (done === nr) return done;
+  const { mm } = walk;
+  mm.assert_no_writer("mmap_read_lock()");
+  keep_gup_pages();
+  const step = begin_slow_walk();
+  mm.faulting++;
+  try {
+    return gup_walk_locked(walk, start, nr, done, step);
+  } finally {
+    mm.faulting--;
+    end_slow_walk(step);
+  }
+}
+function gup_walk_locked(
+  walk: Walk,
+  start: number,
+  nr: number,
+  done: number,
+  step: SlowWalk,
+): number {
   const { mm, flags } = walk;
-  if (done < nr) mm.assert_no_writer("mmap_read_lock()");
   while (done < nr) {
     const addr = start + done * PAGE_SIZE;
     if (walk.killed !== 0) return done || walk.killed;
@@ -97,14 +121,21 @@ export function gup_walk_slow(walk: Walk, start: number, nr: number, done: numbe
     const refused = check_vma_flags(vma, flags);
     if (refused !== 0) return done || refused;
     if (flags & FOLL.SPLIT_PMD) split_at(mm, addr);
-    const here = Math.min(nr - done, (vma!.end - addr) / PAGE_SIZE);
+    step.done = done;
+    // One by one while another CPU may walk in between.
+    const most = mm.machine.other_cpus === null ? nr - done : 1;
+    const here = Math.min(most, (vma!.end - addr) / PAGE_SIZE);
     const found = gup_fast_pgd_range(mm, addr, here, flags, done);
+    restore_gup_pages(step);
     done += found;
     if (found === here) continue;
+    step.done = done;
     const page = gup_slow(mm, vma!, start + done * PAGE_SIZE, flags);
+    restore_gup_pages(step);
     if (page === SPINS) undo_and_spin(mm, done, flags);
     if (page < 0) return done || page;
     const failed = grab_slow(page >>> PAGE_HANDLE_SHIFT, flags);
+    restore_gup_pages(step);
     if (failed !== 0) return done || failed;
     gup_pages[done++] = page;
   }

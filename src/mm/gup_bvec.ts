@@ -49,7 +49,20 @@ const ENOMEM = -12;
 export function gup_bvec(walk: Walk, addr: number, len: number, extents: number[]): number {
   const { mm, fast } = walk;
   if (!fast) mm.assert_no_writer("mmap_read_lock()");
-  if (!fast || mm.machine.other_cpus === null) return walk_range(walk, addr, len, extents, false);
+  if (mm.machine.other_cpus === null) return walk_range(walk, addr, len, extents, false);
+  mm.walking++;
+  if (!fast) mm.faulting++;
+  try {
+    if (!fast) return walk_range(walk, addr, len, extents, false);
+    return gup_bvec_raced(walk, addr, len, extents);
+  } finally {
+    mm.walking--;
+    if (!fast) mm.faulting--;
+  }
+}
+/** Looks at each entry twice, and gives back what it took if fork() ran meanwhile. */
+function gup_bvec_raced(walk: Walk, addr: number, len: number, extents: number[]): number {
+  const { mm } = walk;
   const seq = mm.write_protect_seq;
   if (seq & 1) mm.assert_no_writer("mmap_read_lock()");
   const before = extents.length;

@@ -40,6 +40,29 @@ import {
 export const GUP_BATCH = 65536;
 /** Result of the last walk: handles without tags. */
 export const gup_pages: Int32Array = new Int32Array(GUP_BATCH);
+/** A walk that a fault or an export interrupts: another one keeps what it has found so far before it writes to gup_pages. */
+export interface SlowWalk {
+  done: number;
+  kept: Int32Array | null;
+  readonly outer: SlowWalk | null;
+}
+let interrupted: SlowWalk | null = null;
+export function begin_slow_walk(): SlowWalk {
+  return (interrupted = { done: 0, kept: null, outer: interrupted });
+}
+export function end_slow_walk(walk: SlowWalk): void {
+  interrupted = walk.outer;
+}
+/** Before anything is written to gup_pages for a walk that begins. */
+export function keep_gup_pages(): void {
+  if (interrupted !== null) interrupted.kept ??= gup_pages.slice(0, interrupted.done);
+}
+/** After a step of the walk in which another one may have run. */
+export function restore_gup_pages(walk: SlowWalk): void {
+  if (walk.kept === null) return;
+  gup_pages.set(walk.kept);
+  walk.kept = null;
+}
 /** Zero pages of the running walk, whose pins are not counted. */
 const uncounted = new Int32Array(1);
 
@@ -115,8 +138,11 @@ function grab_odd(pte: number, pfn: number, unit: number, flags: number): boolea
   folio_table[f] = folio_table[f]! + (order > 0 ? 1 : unit);
   if (order > 0 && unit !== 1) folio_table[f + FOLIO_PIN] = folio_table[f + FOLIO_PIN]! + 1;
   if (unit !== 1 && page_flags[pfn]! & PG_file) file_page_pinned(pfn, flags);
-  if (unit !== 1 && page_flags[pfn]! & PG_arch_1) return fast_accessible(pfn);
-  return true;
+  if (unit === 1 || (page_flags[pfn]! & PG_arch_1) === 0) return true;
+  const zero_pages = uncounted[0]!; // of this walk, whatever walks meanwhile
+  const accessible = fast_accessible(pfn);
+  uncounted[0] = zero_pages;
+  return accessible;
 }
 function gup_huge_pmd(
   entry: number,

@@ -17,7 +17,13 @@ import type { MachineState } from "../machine/machine.js";
 import { preempt, type PreemptionPoint } from "../machine/trace.js";
 import { pinned_accessible } from "./accessible.js";
 import { file_page_pinned } from "./address_space.js";
-import { gup_fast_pgd_range, gup_pages, is_countable, must_unshare } from "./gup_fast.js";
+import {
+  gup_fast_pgd_range,
+  gup_pages,
+  is_countable,
+  keep_gup_pages,
+  must_unshare,
+} from "./gup_fast.js";
 import { FOLL } from "./gup_flags.js";
 import type { MmState } from "./mm_types.js";
 import { is_zero_pfn, pin_add, pin_sub, ref_add, ref_count, ref_sub } from "./page_ref.js";
@@ -33,6 +39,7 @@ import {
 
 /** Takes the pages that need no fault, until one does; none if fork() ran meanwhile.  Models gup_fast(). */
 export function gup_fast(mm: MmState, start: number, nr: number, flags: number): number {
+  keep_gup_pages();
   if ((flags & FOLL.PIN) === 0) return walk(mm, start, nr, flags);
   const seq = mm.write_protect_seq;
   if (seq & 1) return 0;
@@ -44,7 +51,14 @@ export function gup_fast(mm: MmState, start: number, nr: number, flags: number):
   return found;
 }
 function walk(mm: MmState, start: number, nr: number, flags: number): number {
-  if (mm.machine.other_cpus !== null) return walk_raced(mm, start, nr, flags);
+  if (mm.machine.other_cpus !== null) {
+    mm.walking++;
+    try {
+      return walk_raced(mm, start, nr, flags);
+    } finally {
+      mm.walking--;
+    }
+  }
   const found = gup_fast_pgd_range(mm, start, nr, flags, 0);
   if (found < nr && flags & FOLL.PIN) {
     count_undone(entry_at(mm, start + found * PAGE_SIZE), nr - found, flags);
@@ -113,7 +127,12 @@ function walk_raced(mm: MmState, start: number, nr: number, flags: number): numb
     }
     if (pin && page_flags[pfn]! & PG_file) file_page_pinned(pfn, flags);
     // It gives the pin back itself when the page stays secure.
-    if (pin && page_flags[pfn]! & PG_arch_1 && pinned_accessible(pfn) !== 0) break;
+    if (pin && page_flags[pfn]! & PG_arch_1) {
+      const pages = gup_pages.slice(0, done);
+      const failed = pinned_accessible(pfn);
+      gup_pages.set(pages);
+      if (failed !== 0) break;
+    }
     const first = (pfn << PAGE_HANDLE_SHIFT) & ~PTE_FLAGS;
     for (let i = 0; i < n; i++) gup_pages[done + i] = first + (i << PAGE_HANDLE_SHIFT);
     done += n;

@@ -78,10 +78,22 @@ export function try_to_merge_one_page(
   page_flags[kpfn] = page_flags[kpfn]! | PG_ksm;
   if (!write_protect_page(at)) return failed("EBUSY", "the page to merge is pinned or held");
   // Only now that neither can be stored to does equal mean equal.
-  const kept = bytes_to_read(machine, kpfn, 0, PAGE_SIZE);
-  const same = bytes_to_read(machine, pfn, 0, PAGE_SIZE).every((byte, i) => byte === kept[i]);
-  if (!same) return failed("EAGAIN", "the bytes differ");
-  page_tables[at] = (kpfn << PAGE_HANDLE_SHIFT) | (page_tables[at]! & 1);
+  const [pte, kpte] = [page_tables[at]!, page_tables[kat]!];
+  mm.faulting++;
+  kmm.faulting++;
+  let same;
+  try {
+    const kept = bytes_to_read(machine, kpfn, 0, PAGE_SIZE);
+    same = bytes_to_read(machine, pfn, 0, PAGE_SIZE).every((byte, i) => byte === kept[i]);
+  } finally {
+    mm.faulting--;
+    kmm.faulting--;
+  }
+  // Reading a secure page lets another CPU run, which may have stored to its copy of one.
+  if (!same || page_tables[at] !== pte || page_tables[kat] !== kpte) {
+    return failed("EAGAIN", "the bytes differ, or another CPU changed an entry");
+  }
+  page_tables[at] = (kpfn << PAGE_HANDLE_SHIFT) | (pte & 1);
   ref_add(kpfn, 1);
   page_mapcount[kpfn] = page_mapcount[kpfn]! + 1;
   drop_mapping(pfn);

@@ -50,6 +50,14 @@ export function handle_mm_fault(mm: MmState, vma: Vma, addr: number, flags: numb
   if (mm.page_table_lock !== null) throw_would_spin("a fault", mm.page_table_lock);
   mm.assert_no_writer("handle_mm_fault()");
   mm.machine.pgfault++;
+  mm.faulting++;
+  try {
+    return fault_below(mm, vma, addr, flags);
+  } finally {
+    mm.faulting--;
+  }
+}
+function fault_below(mm: MmState, vma: Vma, addr: number, flags: number): number {
   const pmd = pmd_number(addr);
   const slot = pmd_alloc(mm.pgd, pmd);
   let entry = page_tables[slot]!;
@@ -115,15 +123,43 @@ function do_file_fault(mm: MmState, vma: Vma, addr: number, at: number, flags: n
   if (index >= file.nr_pages) return VM_FAULT_SIGBUS;
   const pfn = file.page(index);
   if (pfn <= 0) return pfn === 0 ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
-  if ((vma.flags & VM_SHARED) === 0 && flags !== 0) return copy_page(mm, vma, at, pfn, flags);
+  // Reading sleeps: another fault may have been faster.
+  if (page_tables[at] !== 0) return 0;
   if (ref_count(pfn) === 0) throw_would_spin("a fault", "the CPU that froze the page");
+  if ((vma.flags & VM_SHARED) === 0 && flags !== 0) {
+    return copy_file_page(mm, vma, addr, at, pfn, flags);
+  }
   const write = (flags & FAULT_FLAG_WRITE) !== 0;
-  const failed = write ? file.page_mkwrite(index, pfn) : 0;
-  if (failed !== 0) return failed;
+  if (write) {
+    const failed = file.page_mkwrite(index, pfn);
+    if (failed !== 0) return failed;
+    // That sleeps too, and the page may have left the file.
+    if (file.page(index) !== pfn || page_tables[at] !== 0) return 0;
+  }
   ref_add(pfn, 1);
   page_mapcount[pfn] = page_mapcount[pfn]! + 1;
   page_tables[at] = (pfn << PAGE_HANDLE_SHIFT) | vma.present | (write ? _PAGE_RW : 0);
   return 0;
+}
+
+/** A copy for a private mapping, of a page that may leave its file meanwhile. */
+function copy_file_page(
+  mm: MmState,
+  vma: Vma,
+  addr: number,
+  at: number,
+  pfn: number,
+  flags: number,
+): number {
+  ref_add(pfn, 1);
+  try {
+    const fault = copy_page(mm, vma, at, pfn, flags);
+    if (fault !== 0 || vma.pgoff(addr) < vma.file!.nr_pages) return fault;
+    zap_pte(at);
+    return VM_FAULT_SIGBUS;
+  } finally {
+    ref_sub(pfn, 1);
+  }
 }
 
 /** A write, or an unshare, of a page that is present and read-only. */
@@ -139,7 +175,8 @@ function do_wp_page(
   const writable = flags & FAULT_FLAG_WRITE && vma.flags & VM_WRITE ? _PAGE_RW : 0;
   if (vma.flags & VM_SHARED) {
     const failed = writable === 0 ? 0 : (vma.file?.page_mkwrite(vma.pgoff(addr), pfn) ?? 0);
-    if (failed === 0) page_tables[at] = pte | writable;
+    // The file may have slept: what changed since faults again.
+    if (failed === 0 && page_tables[at] === pte) page_tables[at] = pte | writable;
     return failed;
   }
   const page = page_flags[pfn]!;
@@ -148,26 +185,30 @@ function do_wp_page(
     page_tables[at] = pte | writable;
     return 0;
   }
-  const fault = copy_page(mm, vma, at, pfn, flags);
-  if (fault === 0 && !is_zero_pfn(pfn)) drop_mapping(pfn);
-  return fault;
+  return copy_page(mm, vma, at, pfn, flags);
 }
 /** The entry that faulted is all that holds the page.  What was merged is copied all the same.  Models wp_can_reuse_anon_folio(). */
 function is_only_reference(pfn: number): boolean {
   return ref_count(pfn) === 1 && (page_flags[pfn]! & PG_ksm) === 0;
 }
+/** Maps a copy of the page, in the place of the entry that mapped it if there is one. */
 function copy_page(mm: MmState, vma: Vma, at: number, from: number, flags: number): number {
   const { machine } = mm;
+  const pte = page_tables[at]!;
   if (is_zero_pfn(from)) {
     const zeroed = alloc_zeroed_page(mm);
     if (zeroed === 0) return VM_FAULT_OOM;
     map_anon(vma, at, zeroed, flags);
     return 0;
   }
+  // Reading may throw, and may let another CPU run: if that changed the entry, whoever faults looks again.
+  const bytes = bytes_to_read(machine, from, 0, PAGE_SIZE);
+  if (page_tables[at] !== pte) return 0;
   const pfn = machine.allocator.alloc(0, true);
   if (pfn === 0) return VM_FAULT_OOM;
-  bytes_to_write(machine, pfn, 0, PAGE_SIZE).set(bytes_to_read(machine, from, 0, PAGE_SIZE));
+  bytes_to_write(machine, pfn, 0, PAGE_SIZE).set(bytes);
   map_anon(vma, at, pfn, flags);
+  if (pte !== 0) drop_mapping(from);
   return 0;
 }
 
@@ -176,9 +217,19 @@ export function drop_mapping(pfn: number): void {
   page_mapcount[pfn] = page_mapcount[pfn]! - 1;
   ref_sub(pfn, 1);
 }
+/** Makes what the entry maps accessible, while its reference keeps the page: the entry, which another CPU may have changed. */
+function export_mapped(at: number): number {
+  let pte = page_tables[at]!;
+  for (let seen = 0; pte !== seen && pte > 0; pte = page_tables[at]!) {
+    if ((page_flags[pte >>> PAGE_HANDLE_SHIFT]! & PG_arch_1) === 0) break;
+    seen = pte;
+    arch_make_folio_accessible(pte >>> PAGE_HANDLE_SHIFT);
+  }
+  return pte;
+}
 /** Removes one entry of the last level.  Models zap_pte_range(). */
 export function zap_pte(at: number): void {
-  const pte = page_tables[at]!;
+  const pte = export_mapped(at);
   if (pte === 0) return;
   page_tables[at] = 0;
   if (is_swap_pte(pte)) {
@@ -186,7 +237,6 @@ export function zap_pte(at: number): void {
     return;
   }
   const pfn = pte >>> PAGE_HANDLE_SHIFT;
-  if (page_flags[pfn]! & PG_arch_1) arch_make_folio_accessible(pfn);
   if (is_zero_pfn(pfn) || page_mapcount[pfn] === 0) return;
   if (ref_count(pfn) !== 0) drop_mapping(pfn);
   else if (page_flags[pfn]! & PG_allocated) {

@@ -16,17 +16,26 @@ import {
   page_ref,
   page_tables,
   PG_allocated,
+  PG_arch_1,
   PG_file,
   PG_touched,
   PG_writeback,
 } from "../machine/arena.js";
 import { PAGE_SIZE } from "../machine/limits.js";
 import { machine_of_handle, type MachineState } from "../machine/machine.js";
-import { arch_make_folio_accessible } from "./accessible.js";
+import { arch_make_folio_accessible, expected_folio_refs } from "./accessible.js";
 import { cached_page, set_cached_page } from "./address_space.js";
 import { mms_of } from "./mm_types.js";
 import { bytes_to_read, clear_pages } from "./page_alloc.js";
-import { head_of, order_of, ref_count, ref_freeze, ref_sub, ref_unfreeze } from "./page_ref.js";
+import {
+  head_of,
+  order_of,
+  ref_add,
+  ref_count,
+  ref_freeze,
+  ref_sub,
+  ref_unfreeze,
+} from "./page_ref.js";
 import { is_swap_pte, PTE_FLAGS } from "./pgtable.js";
 import { shmem_files_of } from "./shmem.js";
 import { each_entry } from "./vma_range.js";
@@ -59,22 +68,21 @@ interface Move {
 /**
  * Moves each of these folios, given by their first pages; `movable` if they may be where they are not pinnable again.  Returns
  * those that stayed: pinned, referenced otherwise, or without a free block of their size.  Sleeps until the disk has what is
- * under writeback.  Models migrate_pages(MIGRATE_SYNC).
+ * under writeback; what that throws, perhaps somebody else's error, comes before anything moves.  Models
+ * migrate_pages(MIGRATE_SYNC).
  */
 export function migrate_pages(
   machine: MachineState,
   heads: ReadonlySet<number>,
   movable: boolean,
 ): number[] {
+  // Others run here.  From the first folio that is frozen and copied on, nobody does.
+  for (const head of heads) if (is_folio(head)) settle(head);
   const in_files = references_of_files(machine, heads);
   const moves = new Map<number, Move>();
-  const gone = new Set<number>();
-  for (const from of heads) {
-    // Another CPU freed it since it was found: there is nothing to move.
-    if ((page_flags[from]! & PG_allocated) === 0 || head_of(from) !== from) {
-      gone.add(from);
-      continue;
-    }
+  // Of what another CPU freed since it was found there is nothing to move, and others may move there.
+  const there = [...heads].filter(is_folio);
+  for (const from of there) {
     const move = begin(machine, from, in_files.get(from) ?? 0, movable);
     if (move) moves.set(from, move);
   }
@@ -85,7 +93,23 @@ export function migrate_pages(
     }
     for (const move of moves.values()) end(move);
   }
-  return [...heads].filter((head) => !moves.has(head) && !gone.has(head));
+  return there.filter((head) => !moves.has(head));
+}
+const is_folio = (head: number): boolean =>
+  (page_flags[head]! & PG_allocated) !== 0 && head_of(head) === head;
+/** Sleeps until the disk has the folio, and makes it accessible if nothing but a secure page is in the way. */
+function settle(head: number): void {
+  if (page_flags[head]! & PG_writeback) cached_page(head)?.mapping.wait_for_stable(head);
+  if ((page_flags[head]! & PG_arch_1) === 0) return;
+  const count = ref_count(head);
+  if (count === 0 || count !== expected_folio_refs(head)) return;
+  ref_add(head, 1);
+  try {
+    // Whether it could be exported shows when it is about to move.
+    arch_make_folio_accessible(head);
+  } finally {
+    ref_sub(head, 1);
+  }
 }
 /** Where a page is now, or 0 if it stays. */
 function moved(moves: ReadonlyMap<number, Move>, pfn: number): number {
@@ -115,20 +139,20 @@ function folio_mapcount(head: number, nr: number): number {
   for (let pfn = head; pfn < head + nr; pfn++) count += page_mapcount[pfn]!;
   return count;
 }
-/** Copies the folio and freezes it; null if it has to stay. */
+/** Copies the folio and freezes it, without a sleep; null if it has to stay. */
 function begin(
   machine: MachineState,
   from: number,
   in_files: number,
   movable: boolean,
 ): Move | null {
-  if (page_flags[from]! & PG_writeback) cached_page(from)?.mapping.wait_for_stable(from);
+  // Again, or still: what settled it may be undone by now.
+  if (page_flags[from]! & (PG_writeback | PG_arch_1)) return null;
   const order = order_of(from);
   const nr = 2 ** order;
   const refs = folio_mapcount(from, nr) + in_files;
   // What neither an entry nor a file refers to is the kernel's own.
-  if (refs === 0 || ref_count(from) !== refs || page_flags[from]! & PG_writeback) return null;
-  if (arch_make_folio_accessible(from) !== 0) return null;
+  if (refs === 0 || ref_count(from) !== refs) return null;
   const to = machine.allocator.alloc(order, movable);
   if (to === 0) return null;
   ref_freeze(from, refs);

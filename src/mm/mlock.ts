@@ -12,18 +12,15 @@
  */
 
 import { err, ok, type Result } from "neverthrow";
-import { raw, to_locked_charge } from "../handle/cast.js";
+import { to_locked_charge } from "../handle/cast.js";
 import type { LockedCharge } from "../handle/cma.js";
 import type { Mm, Task } from "../handle/context.js";
-import { ERR_PTR, IS_ERR, type Errno } from "../handle/errno.js";
-import type { HeldUserPage } from "../handle/page.js";
-import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
+import { ERR_PTR, type Errno } from "../handle/errno.js";
 import { might_sleep, task_state } from "../machine/context.js";
 import { PAGE_SIZE } from "../machine/limits.js";
-import { machine_of_handle, throw_foreign, throw_misuse } from "../machine/machine.js";
+import { throw_foreign, throw_misuse } from "../machine/machine.js";
 import type { MachineState } from "../machine/machine.js";
 import { mm_state } from "./mm_types.js";
-import { head_of, order_of } from "./page_ref.js";
 
 /** The resource of setrlimit() that limits locked memory. */
 export const RLIMIT_MEMLOCK = 8;
@@ -68,7 +65,10 @@ export function capset(
   capabilities: readonly number[],
 ): Result<void, Errno<"EINVAL">> {
   const task = task_state(current, "capset()");
-  if (!Array.isArray(capabilities) || capabilities.some((cap) => cap !== CAP_IPC_LOCK)) {
+  if (
+    !Array.isArray(capabilities) ||
+    !Array.from(capabilities).every((cap) => cap === CAP_IPC_LOCK)
+  ) {
     return err(ERR_PTR("EINVAL", "capabilities other than CAP_IPC_LOCK"));
   }
   task.cap_ipc_lock = capabilities.length > 0;
@@ -116,10 +116,13 @@ class ChargeState {
     this.#take_back = null;
   }
 }
-function charge(nr_pages: number, take_back: () => void): LockedCharge {
+export function charge(nr_pages: number, take_back: () => void): LockedCharge {
   return to_locked_charge(new ChargeState(nr_pages, take_back));
 }
-/** Takes a charge back, after the pages were unpinned; a second time nothing happens.  Any context. */
+/**
+ * Takes a charge back, after the pages were unpinned (ours; io_unaccount_mem() of io_uring for all conventions).  A second time
+ * nothing happens.  Any context.
+ */
 export function unaccount_mem(charged: LockedCharge): void {
   if (!(charged instanceof ChargeState)) {
     throw_misuse("not-a-handle", "unaccount_mem()", "nothing that was charged");
@@ -213,54 +216,14 @@ function uncharge_user(machine: MachineState, pages: number): void {
  */
 export function io_account_mem(current: Task, pages: number): LockedCharge | LockLimit {
   const called = "io_account_mem()";
+  const mm = mm_state(task_state(current, called).mm, called);
   const charged = charge_user(current, pages, called);
   if (charged < 0) return over(-charged, limit_of(current, called));
-  const mm = mm_state(task_state(current, called).mm, called);
   mm.pinned_vm += pages;
   return charge(charged, () => {
     mm.pinned_vm -= pages;
     uncharge_user(mm.machine, charged);
   });
-}
-/**
- * Charges the pages of a buffer that was just pinned: a page of order 0 as one, any part of a large folio as the whole folio,
- * once.  Models io_buffer_account_pin().  The caller owns the charge: `using`, or unaccount_mem().
- *
- * @param pages - pinned
- * @param hpages - large folios charged by the buffers that the ring has; those of this one are added
- * @returns ENOMEM above the limit, with nothing charged or added: unpin the pages
- * @example
- * using pages = all_or_none(pin_user_pages_fast(current, buf, 16, ITER_DEST, FOLL_LONGTERM));
- * if (IS_ERR(pages)) return pages;
- * using charge = io_buffer_account_pin(current, pages, new Set());
- * console.log(IS_ERR(charge) || charge.nr_pages); // -> 16
- */
-export function io_buffer_account_pin(
-  current: Task,
-  pages: readonly HeldUserPage[],
-  hpages: Set<number>,
-): LockedCharge | LockLimit {
-  const called = "io_buffer_account_pin()";
-  if (!(hpages instanceof Set)) throw new RangeError(`${called}: hpages is no set`);
-  if (!Array.isArray(pages)) throw_misuse("not-a-handle", called, "no array of pins");
-  const fresh = new Set<number>();
-  let nr = 0;
-  for (const page of pages as readonly HeldUserPage[]) {
-    const handle = raw(page);
-    machine_of_handle(handle, called).probe?.used("user_page", handle, called);
-    const pfn = handle >>> PAGE_HANDLE_SHIFT;
-    const head = head_of(pfn);
-    const order = order_of(pfn);
-    if (order === 0) nr++;
-    else if (!hpages.has(head) && !fresh.has(head)) {
-      fresh.add(head);
-      nr += 2 ** order;
-    }
-  }
-  const charged = io_account_mem(current, nr);
-  if (IS_ERR(charged)) return charged;
-  for (const head of fresh) hpages.add(head);
-  return charged;
 }
 /**
  * Charges pages to the user.  Models xdp_umem_account_pages(), which comes before pinning and has an error of its own.  The

@@ -137,6 +137,10 @@ export class MmState {
   write_protect_seq = 0;
   /** which call holds the mmap_lock for writing while another CPU runs */
   writer: string | null = null;
+  /** calls under way that hold it for reading without a token, or the lock of a file it maps, while another CPU runs */
+  faulting = 0;
+  /** walks without a lock under way: mappings may end meanwhile, the upper tables may not go */
+  walking = 0;
   #hit: Vma | null = null;
   alive = true;
   /** what the machine does at its end, if the task did not exit before */
@@ -177,6 +181,16 @@ export class MmState {
     this.assert_no_writer(called);
     if (this.readers.length > 0) {
       throw_misuse("lock-recursion", called, `mmap_lock held by ${this.readers[0]!.name}`);
+    }
+    if (this.faulting > 0) {
+      throw_misuse("lock-recursion", called, "mmap_lock held by a call that was interrupted");
+    }
+  }
+  /** The end of the task waits for walks without a lock as well. */
+  assert_unused(called: string): void {
+    this.assert_unlocked(called);
+    if (this.walking > 0) {
+      throw_misuse("lock-recursion", called, "page tables walked by a call that was interrupted");
     }
   }
   /** What takes the mmap_lock, for reading or for a fault, on another CPU that interrupted its holder would wait forever. */

@@ -46,27 +46,43 @@ export function mm_alloc(state: MachineState): MmState {
   state.at_exit.add(mm.at_exit);
   return mm;
 }
-/** Starts a task with an empty address space (ours; fork() copies one). */
+/**
+ * Starts a task with an empty address space (ours; fork() copies one).  The caller owns it: exit_task(), or the machine's
+ * end.
+ */
 export function create_task(machine: Machine): Task {
   const state = machine_state(machine);
   return to_task(new TaskContext(state, to_mm(mm_alloc(state))));
 }
-/** Ends a task: its mappings go, what was pinned stays pinned.  Models exit_mm(). */
+/**
+ * Ends a task: its mappings go, what was pinned stays pinned.  Models exit_mm().
+ *
+ * @param task - that has not ended: a second call is reported as not-a-handle
+ */
 export function exit_task(task: Task): void {
-  exit_mm(mm_for_write(task, "exit_task()"));
+  const mm = mm_for_write(task, "exit_task()");
+  mm.assert_unused("exit_task()");
+  exit_mm(mm);
 }
 /** Models exit_mm() and mmput(). */
 export function exit_mm(mm: MmState): void {
   if (!mm.alive) return;
-  unmap_range(mm, 0, TASK_SIZE);
-  mm.free_tables();
+  // A second exit on another CPU finds that this one has begun.
   mm.alive = false;
+  try {
+    unmap_range(mm, 0, TASK_SIZE, "exit_task()");
+  } catch (error) {
+    mm.alive = true;
+    throw error;
+  }
+  mm.free_tables();
   mms_of(mm.machine).delete(mm);
   if (mm.at_exit) mm.machine.at_exit.delete(mm.at_exit);
 }
 
 /**
- * Maps memory into the address space of `current`.  Models mmap(2).
+ * Maps memory into the address space of `current`.  Models mmap(2).  The caller owns nothing: the mapping is the
+ * task's, until munmap() or its end, and keeps the file, whose descriptor may be closed.
  *
  * @param addr - a multiple of PAGE_SIZE with MAP_FIXED, which replaces what was there; else null
  * @param len - bytes, more than 0; rounded up to pages
@@ -103,7 +119,7 @@ export function mmap(
       if (next && next.start < start + bytes) {
         return PTR_ERR(mm_error("EEXIST", `something is mapped at 0x${next.start.toString(16)}`));
       }
-    } else unmap_range(mm, start, start + bytes);
+    } else unmap_range(mm, start, start + bytes, "mmap()");
   }
   const shared = (flags & M.MAP_SHARED) !== 0;
   // Anonymous shared memory is a file that nobody else can open.
@@ -163,6 +179,6 @@ export function munmap(current: Task, addr: UserAddr, len: number): Result<void,
   const mm = mm_for_write(current, "munmap()");
   const invalid = len > 0 ? check_range(addr, len) : mm_error("EINVAL", `length ${len}`);
   if (invalid) return PTR_ERR(invalid);
-  unmap_range(mm, addr, addr + page_align(len));
+  unmap_range(mm, addr, addr + page_align(len), "munmap()");
   return ok(undefined);
 }

@@ -100,6 +100,22 @@ export function madvise(
       }
       return ok(undefined);
     }
+  }
+  // Of these the lock is held for reading: another CPU may fault meanwhile.
+  mm.faulting++;
+  try {
+    return advise_entries(mm, addr, end, advice);
+  } finally {
+    mm.faulting--;
+  }
+}
+function advise_entries(
+  mm: MmState,
+  addr: number,
+  end: number,
+  advice: number,
+): Result<void, MmError> {
+  switch (advice) {
     case M.MADV_PAGEOUT:
       if (end > addr) reclaim_pages(mm, addr, end);
       return ok(undefined);

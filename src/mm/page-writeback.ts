@@ -43,20 +43,32 @@ function folio_clear_dirty_for_io(pfn: number, keep: boolean): boolean {
 }
 
 // --- writeback ------------------------------------------------------------------------------------------
-/** Sends every dirty page of the file to the disk; with WB_SYNC_ALL waits for those under way.  Models write_cache_pages(). */
+/**
+ * Sends every dirty page of the file to the disk; with WB_SYNC_ALL waits for those under way.  Models write_cache_pages().  What
+ * stops one page does not stop the others; the first thing that was thrown is thrown then.
+ */
 export function write_cache_pages(mapping: AddressSpace, sync: SyncMode): void {
-  const { machine } = mapping;
+  const thrown: unknown[] = [];
   const dirty = [...mapping.i_pages].filter(([, pfn]) => page_flags[pfn]! & PG_dirty);
   for (const [index] of dirty.sort(([a], [b]) => a - b)) {
+    try {
+      const failed = write_if_dirty(mapping, index, sync);
+      if (failed) mapping.wb_err ??= failed;
+    } catch (reason) {
+      thrown.push(reason);
+    }
+  }
+  if (thrown.length > 0) throw thrown[0];
+}
+function write_if_dirty(mapping: AddressSpace, index: number, sync: SyncMode): FileError | null {
+  for (;;) {
     const pfn = mapping.i_pages.get(index);
     // Another CPU may have truncated the file or written the page meanwhile.
-    if (pfn === undefined || (page_flags[pfn]! & PG_dirty) === 0) continue;
-    if (mapping.in_flight.has(index)) {
-      if (sync === "WB_SYNC_NONE") continue;
-      wait_for_completion(machine, () => !mapping.in_flight.has(index), "write_cache_pages()");
-    }
-    const failed = write_page(mapping, index, pfn, sync);
-    if (failed) mapping.wb_err ??= failed;
+    if (pfn === undefined || (page_flags[pfn]! & PG_dirty) === 0) return null;
+    if (!mapping.in_flight.has(index)) return write_page(mapping, index, pfn, sync);
+    if (sync === "WB_SYNC_NONE") return null;
+    const done = (): boolean => !mapping.in_flight.has(index);
+    wait_for_completion(mapping.machine, done, "write_cache_pages()");
   }
 }
 /** Waits until nothing of the file is under way: the first error since somebody asked.  Models filemap_fdatawait(). */
@@ -65,6 +77,25 @@ export function filemap_fdatawait(mapping: AddressSpace): FileError | null {
   const error = mapping.wb_err;
   mapping.wb_err = null;
   return error;
+}
+/** A page that is about to be written, as far as it got. */
+interface Write {
+  readonly mapping: AddressSpace;
+  readonly index: number;
+  readonly pfn: number;
+  /** what goes to the disk in its place, or 0 */
+  readonly copy: number;
+  /** A copy is made when the dirty bit goes, the checksum was taken before. */
+  readonly late: boolean;
+  /** A copy cannot change under the disk. */
+  readonly stable: boolean;
+  /** The page stays dirty, and was given another block. */
+  readonly keep: boolean;
+  /** a block is the write's, not the page's */
+  has_block: boolean;
+  /** a reference keeps the page where it is */
+  holds_page: boolean;
+  told: boolean;
 }
 function write_page(
   mapping: AddressSpace,
@@ -94,14 +125,42 @@ function write_page(
   mapping.in_flight.add(index);
   // Nor may it move before it is copied, should its pin go now.
   if (copy !== 0) ref_add(pfn, 1);
-  // Checksums of a file system are taken before the dirty bit goes; a copy that is made then comes too late for them.
-  const early = action === "copy late" ? a_ops.checksum(page_bytes(pfn)) : null;
-  if (early !== null && machine.other_cpus !== null)
-    preempt(machine, "writeback: checksum taken", pfn);
-  folio_clear_dirty_for_io(pfn, keep);
-  if (copy === 0) {
+  const write: Write = {
+    mapping,
+    index,
+    pfn,
+    copy,
+    late: action === "copy late",
+    stable: action === "copy",
+    keep,
+    has_block: keep,
+    holds_page: copy !== 0,
+    told: false,
+  };
+  try {
+    send(write);
+  } catch (reason) {
+    // Another CPU, or the page itself, which cannot be exported.
+    if (machine.alive) undo(write);
+    throw reason;
+  }
+  if (copy !== 0) stats.copied++;
+  else {
     stats.written++;
     if (pinned) stats.written_pinned++;
+  }
+  return null;
+}
+function send(write: Write): void {
+  const { mapping, index, pfn, copy, late, stable } = write;
+  const { machine, a_ops } = mapping;
+  // Checksums of a file system are taken before the dirty bit goes; a copy that is made then comes too late for them.
+  const early = late ? a_ops.checksum(page_bytes(pfn)) : null;
+  if (early !== null && machine.other_cpus !== null)
+    preempt(machine, "writeback: checksum taken", pfn);
+  folio_clear_dirty_for_io(pfn, write.keep);
+  write.has_block = true;
+  if (copy === 0) {
     // With the dirty bit, so that no fault or new pin gets in between: it waits for stable pages.
     page_flags[pfn] = page_flags[pfn]! | PG_writeback;
     if (machine.arch !== null) writeback_accessible(machine, pfn);
@@ -109,10 +168,11 @@ function write_page(
   if (machine.other_cpus !== null) preempt(machine, "writeback: dirty bit cleared", pfn);
   if (copy !== 0) {
     bytes_to_write(machine, copy, 0, PAGE_SIZE).set(page_bytes(pfn));
+    write.holds_page = false;
     ref_sub(pfn, 1);
-    stats.copied++;
   }
-  tell(pfn, "folio_start_writeback", action === "copy");
+  tell(pfn, "folio_start_writeback", stable);
+  write.told = true;
   const from = copy === 0 ? pfn : copy;
   const checksum = early ?? a_ops.checksum(page_bytes(from));
   if (early === null && machine.other_cpus !== null)
@@ -123,9 +183,21 @@ function write_page(
     if (error) mapping.wb_err ??= error;
     if (copy !== 0) ref_sub(copy, 1);
     else page_flags[pfn] = page_flags[pfn]! & ~PG_writeback;
-    tell(pfn, "folio_end_writeback", action === "copy");
+    tell(pfn, "folio_end_writeback", stable);
   });
-  return null;
+}
+/** Nothing of it is under way: the page is as dirty as it was, and has its block.  Models folio_redirty_for_writepage(). */
+function undo({ mapping, index, pfn, copy, stable, has_block, holds_page, told }: Write): void {
+  mapping.in_flight.delete(index);
+  if (copy !== 0) ref_sub(copy, 1);
+  else page_flags[pfn] = page_flags[pfn]! & ~PG_writeback;
+  const here = mapping.i_pages.get(index) === pfn;
+  // Whoever stored meanwhile gave it another block.
+  if (has_block && (!here || page_flags[pfn]! & PG_private)) mapping.a_ops.unprepare(index, 1);
+  if (here) page_flags[pfn] = page_flags[pfn]! | PG_dirty | PG_private;
+  if (told) tell(pfn, "folio_end_writeback", stable);
+  if (here) tell(pfn, "folio_mark_dirty");
+  if (holds_page) ref_sub(pfn, 1);
 }
 const page_bytes = (pfn: number): Uint8Array =>
   bytes_to_read(machine_of_pfn(pfn)!, pfn, 0, PAGE_SIZE);

@@ -154,8 +154,8 @@ export function try_get_page(page: BorrowedPage): OwnedPage | null {
  * put_page(held);
  */
 export function get_page_unless_zero(page: UnreferencedPage): OwnedPage | null {
-  const pfn = raw(page) >>> PAGE_HANDLE_SHIFT;
   const machine = machine_of_handle(raw(page), "get_page_unless_zero()");
+  const pfn = raw(page) >>> PAGE_HANDLE_SHIFT;
   if (ref_count(pfn) === 0) return null;
   ref_add(pfn, 1);
   return to_page(referenced(machine, pfn, "page", "get_page_unless_zero()"));

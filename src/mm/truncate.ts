@@ -7,7 +7,7 @@ import type { AddressSpace } from "./filemap.js";
 import { zap_pte } from "./memory.js";
 import { bytes_to_write } from "./page_alloc.js";
 import { ref_count } from "./page_ref.js";
-import { rmap_walk } from "./rmap.js";
+import { assert_may_unmap, rmap_walk } from "./rmap.js";
 import { zap_range } from "./vma_range.js";
 
 /** Takes away every entry that maps the page.  Models unmap_mapping_folio(). */
@@ -16,9 +16,16 @@ function unmap_page(pfn: number): void {
 }
 /** Takes away what mappings have of the pages from `first` on, copies of private mappings too.  Models unmap_mapping_pages(). */
 function unmap_from(mapping: AddressSpace, first: number): void {
+  assert_may_unmap(mapping, first, Infinity);
   for (const { mm, start, end, offset } of mapping.i_mmap) {
     const from = Math.max(start, start - offset + first * PAGE_SIZE);
-    if (from < end) zap_range(mm, from, end);
+    if (from >= end) continue;
+    mm.faulting++; // the end of the mapping waits for the lock of the file
+    try {
+      zap_range(mm, from, end);
+    } finally {
+      mm.faulting--;
+    }
   }
 }
 /**
@@ -32,7 +39,8 @@ export function truncate_pages(mapping: AddressSpace, first: number, end: number
     // Whoever ran meanwhile may have truncated it.
     if (mapping.i_pages.get(index) !== pfn) continue;
     unmap_page(pfn);
-    mapping.remove_page(index, pfn);
+    // An export lets another CPU run as well.
+    if (mapping.i_pages.get(index) === pfn) mapping.remove_page(index, pfn);
   }
 }
 /** The pages behind the new end leave the file, and so do copies that private mappings have.  Models truncate_pagecache(). */
@@ -43,12 +51,13 @@ export function truncate_pagecache(mapping: AddressSpace): void {
   zero_partial(mapping, mapping.i_size, first * PAGE_SIZE);
 }
 /** Sleeps until the disk has the page at this index, or a copy of it, if it is on its way. */
-export function wait_for_write(mapping: AddressSpace, index: number): void {
+function wait_for_write(mapping: AddressSpace, index: number): void {
   const done = (): boolean => !mapping.in_flight.has(index);
   wait_for_completion(mapping.machine, done, "truncate_inode_pages_range()");
 }
 /** All pages leave a file that is no more; nothing is waited for. */
 export function drop_pages(mapping: AddressSpace): void {
+  assert_may_unmap(mapping, 0, Infinity);
   mapping.i_size = 0;
   unmap_from(mapping, 0);
   for (const [index, pfn] of [...mapping.i_pages]) mapping.remove_page(index, pfn);
@@ -59,8 +68,10 @@ export function zero_partial(mapping: AddressSpace, from: number, to: number): v
   const pfn = mapping.i_pages.get(index);
   const end = Math.min(to, (index + 1) * PAGE_SIZE);
   if (pfn === undefined || end <= from) return;
-  mapping.wait_for_stable(pfn);
-  if (mapping.i_pages.get(index) !== pfn) return;
+  do {
+    mapping.wait_for_stable(pfn);
+    if (mapping.i_pages.get(index) !== pfn) return;
+  } while (mapping.export_page(pfn));
   bytes_to_write(mapping.machine, pfn, from % PAGE_SIZE, end - from).fill(0);
 }
 /**

@@ -33,12 +33,21 @@ export function lookup_pte(mm: MmState, addr: number): number {
   const pte = page_tables[((entry >>> 6) << 9) + index]!;
   return is_swap_pte(pte) ? 0 : pte;
 }
-/** The page at `addr` as a program may access it, faulted in; 0 when it may not. */
+/** Faults of one access to one page: another CPU may undo what one of them did. */
+const MAX_FAULTS = 8;
+/** The page at `addr` as a program may access it, faulted in and accessible; 0 when it may not. */
 function user_pfn(mm: MmState, addr: number, write: boolean): number {
   const want = write ? _PAGE_PRESENT | _PAGE_RW : _PAGE_PRESENT;
-  for (let tries = 0; tries < 3; tries++) {
+  for (let tries = 0; tries < MAX_FAULTS; tries++) {
     const pte = lookup_pte(mm, addr);
-    if ((pte & want) === want) return pte >>> PAGE_HANDLE_SHIFT;
+    if ((pte & want) === want) {
+      const pfn = pte >>> PAGE_HANDLE_SHIFT;
+      if (mm.machine.arch === null) return pfn;
+      if (!cpu_can_access(pfn)) return 0;
+      // An export lets another CPU run, which may have put another page there.
+      if (lookup_pte(mm, addr) === pte) return pfn;
+      continue;
+    }
     const vma = mm.vma_at(addr);
     if (!vma || (vma.flags & (write ? VM_WRITE : VM_READ | VM_WRITE)) === 0) return 0;
     if (handle_mm_fault(mm, vma, addr, write ? FAULT_FLAG_WRITE : 0) !== 0) return 0;
@@ -55,12 +64,25 @@ function access(
   if (!Number.isSafeInteger(addr) || addr < 0 || addr + buffer.length > TASK_SIZE) {
     return PTR_ERR(ERR_PTR("EFAULT", `${addr} is no user address`));
   }
+  mm.faulting++;
+  try {
+    return access_pages(mm, addr, buffer, write);
+  } finally {
+    mm.faulting--;
+  }
+}
+function access_pages(
+  mm: MmState,
+  addr: number,
+  buffer: Uint8Array,
+  write: boolean,
+): Result<number, Errno<"EFAULT">> {
   for (let done = 0; done < buffer.length;) {
     const at = addr + done;
     const offset = at % PAGE_SIZE;
     const len = Math.min(PAGE_SIZE - offset, buffer.length - done);
     const pfn = user_pfn(mm, at, write);
-    if (pfn === 0 || (mm.machine.arch !== null && !cpu_can_access(pfn))) {
+    if (pfn === 0) {
       const what = write ? "written" : "read";
       return PTR_ERR(
         ERR_PTR("EFAULT", `0x${at.toString(16)} cannot be ${what}; ${done} bytes were`),

@@ -102,7 +102,10 @@ export const put_user_page: Narrows<HeldUserPage, { is: SpentUserPage<By<"put_us
 ) => {
   unpin(raw(page), "put_user_page()");
 };
-/** Releases one pin: put_user_page() by the name it has since Linux 5.6.  The handle is spent.  Any context. */
+/**
+ * Releases one pin: put_user_page() by the name it has since Linux 5.6.  Models unpin_user_page().  The handle is spent.  Any
+ * context.
+ */
 export const unpin_user_page: Narrows<
   HeldUserPage,
   { is: SpentUserPage<By<"unpin_user_page">> }

@@ -59,7 +59,7 @@ export const put_user_pages: Narrows<
 > = (pages) => {
   release(pages, "put_user_pages");
 };
-/** put_user_pages() by its name since Linux 5.6. */
+/** put_user_pages() by its name since Linux 5.6.  Models unpin_user_pages().  The array is spent.  Any context. */
 export const unpin_user_pages: Narrows<
   HeldUserPages,
   { is: SpentUserPages<By<"unpin_user_pages">> }

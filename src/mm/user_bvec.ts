@@ -92,8 +92,8 @@ export function owned_extents(
   return new UserBvecList(machine, dir, extents, len);
 }
 /**
- * Pins a user range: one reference for each physically contiguous run inside one folio, however many pages it spans.
- * All or nothing: on error nothing stays pinned.  The caller owns the list: put_user_bvec(), or the end of a `using`
+ * Pins a user range (ours): one reference for each physically contiguous run inside one folio, however many pages it
+ * spans.  All or nothing: on error nothing stays pinned.  The caller owns the list: put_user_bvec(), or the end of a `using`
  * block; what was moved out before is not released again.
  *
  * @param addr - any byte of user space
@@ -119,7 +119,7 @@ export function get_user_bvec<D extends Dir, A extends [flags?: FastPinFlags]>(
   return acquire(current_caller(current, by, true), addr, len, dir, bits, by);
 }
 /**
- * get_user_bvec() of another address space, whose lock it takes for the call.
+ * get_user_bvec() of another address space (ours), whose lock it takes for the call.  The caller owns the list.
  *
  * @param current - a task or a kworker
  * @example
@@ -148,7 +148,7 @@ export function get_user_bvec_remote<D extends Dir, A extends [flags?: FastPinFl
   return acquire({ mm: state, context, fast: true, locked: false }, addr, len, dir, bits, by);
 }
 /**
- * The zero page as an extent, for padding.  The caller owns it: put_user_bvec().
+ * The zero page as an extent, for padding (ours).  The caller owns it: put_user_bvec().
  *
  * @param len - 1 to 4096 bytes
  * @returns EINVAL for another length
@@ -172,7 +172,7 @@ export function zero_user_bvec(
 
 // --- dividing ---------------------------------------------------------------------------------------------
 /**
- * Moves the first extent out of the list; null when none is left.  The caller owns it: put_user_bvec().
+ * Moves the first extent out of the list (ours); null when none is left.  The caller owns it: put_user_bvec().
  *
  * @example
  * using bvecs = get_user_bvec(current, buf, 65536, ITER_SOURCE);
@@ -186,7 +186,7 @@ export function pop_user_bvec<D extends Dir, T extends Term>(
   return bvec && to_bvec(bvec);
 }
 /**
- * Cuts an extent: the handle keeps the front, the rest is returned with a reference of its own.  The caller owns both.
+ * Cuts an extent (ours): the handle keeps the front, the rest is returned with a reference of its own.  The caller owns both.
  *
  * @param bytes - 1 to bvec.len - 1, what stays in front
  * @returns EINVAL for another number, ENOMEM when the count would overflow; the extent is whole then
@@ -219,7 +219,7 @@ export function split_user_bvec<D extends Dir, T extends Term>(
   front.len = bytes;
   return to_bvec(new UserBvec(machine, front.dir, handle, at % PAGE_SIZE, len - bytes, null));
 }
-/** Whether the extents were pinned to be written, where that is known at run time only. */
+/** Whether the extents were pinned to be written (ours), where that is known at run time only. */
 export function is_dest<D extends Dir, T extends Term>(
   bvecs: BvecListPinnedFor<D, T>,
 ): bvecs is OwnedBvecList<"dest", T> & BvecListPinnedFor<D, T> {
@@ -231,14 +231,14 @@ function extents_of(bvecs: object, by: EndedBy): UserBvec | UserBvecList {
   if (bvecs instanceof UserBvec || bvecs instanceof UserBvecList) return bvecs;
   throw_misuse("not-a-handle", `${by}()`, "no extent and no list of extents");
 }
-/** Releases an extent, or what is left in a list, whole.  The handle is spent.  Any context. */
+/** Releases an extent, or what is left in a list, whole (ours).  The handle is spent.  Any context. */
 export const put_user_bvec: Narrows<HeldBvecOrList, { is: SpentBvec<By<"put_user_bvec">> }> = (
   bvecs,
 ) => {
   extents_of(bvecs, "put_user_bvec").release("put_user_bvec");
 };
 /**
- * Dirties an extent or list that was pinned to be written, then releases it.  The handle is spent.
+ * Dirties an extent or list that was pinned to be written, then releases it (ours).  The handle is spent.
  *
  * @param current - dirtying locks each folio: may sleep
  */

@@ -105,7 +105,10 @@ function unpin(pages: HeldUserPages, vaddr_pin: VaddrPin, by: string): void {
   unpin_each(pages, by, vaddr_pin);
   vaddr_pin.released(pages.length);
 }
-/** Unpins pages of vaddr_pin_pages() with the token they were pinned with.  The array is spent.  Any context. */
+/**
+ * Unpins pages of vaddr_pin_pages() with the token they were pinned with.  Models vaddr_unpin_pages().  The array is spent.  Any
+ * context.
+ */
 export const vaddr_unpin_pages: Narrows<
   HeldUserPages,
   { is: SpentUserPages<By<"vaddr_unpin_pages">> },
@@ -114,7 +117,7 @@ export const vaddr_unpin_pages: Narrows<
   unpin(pages, vaddr_pin, "vaddr_unpin_pages()");
 };
 /**
- * vaddr_unpin_pages() of pages that may have been written.
+ * vaddr_unpin_pages() of pages that may have been written.  Models vaddr_unpin_pages_dirty_lock().  The array is spent.
  *
  * @param make_dirty - whether they were
  * @param current - may sleep

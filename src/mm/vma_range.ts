@@ -75,14 +75,20 @@ export function zap_range(mm: MmState, start: number, end: number): void {
   split_pmd_at(mm, end);
   each_entry(mm, start, end, zap_huge_pmd, zap_pte);
 }
-export function unmap_range(mm: MmState, start: number, end: number): void {
+/** Ends mappings under the lock for writing, which `called` took: another CPU that faults meanwhile would wait for it. */
+export function unmap_range(mm: MmState, start: number, end: number, called: string): void {
   const [first, last] = isolate(mm, start, end);
-  const gone = mm.vmas.splice(first, last - first);
-  for (const vma of gone) {
-    zap_range(mm, vma.start, vma.end);
-    free_empty_tables(mm, vma.start, vma.end);
-    vma.file?.close_vma(vma);
+  mm.writer = called;
+  try {
+    // What another CPU throws here leaves mappings without entries, not entries without a mapping.
+    for (const vma of mm.vmas.slice(first, last)) {
+      zap_range(mm, vma.start, vma.end);
+      free_empty_tables(mm, vma.start, vma.end);
+    }
+  } finally {
+    mm.writer = null;
   }
+  for (const vma of mm.vmas.splice(first, last - first)) vma.file?.close_vma(vma);
   mm.forget_hit(); // isolate() has looked at what goes now
 }
 /** So that a huge page fits where small ones were.  Models free_pgtables(), of the last level. */

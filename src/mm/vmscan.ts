@@ -1,8 +1,9 @@
 /** Taking pages of a range out of memory.  Models what mm/vmscan.c and try_to_unmap_one() do to anonymous pages. */
 
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
-import { page_flags, page_mapcount, page_tables, PG_anon } from "../machine/arena.js";
+import { page_flags, page_mapcount, page_tables, PG_anon, PG_arch_1 } from "../machine/arena.js";
 import { PAGE_SIZE, PMD_SIZE } from "../machine/limits.js";
+import { arch_make_folio_accessible } from "./accessible.js";
 import { split_huge_pmd } from "./huge_memory.js";
 import { drop_mapping } from "./memory.js";
 import type { MmState } from "./mm_types.js";
@@ -41,6 +42,9 @@ function pageout(mm: MmState, at: number): boolean {
   if (is_swap_pte(pte) || (page_flags[pfn]! & PG_anon) === 0 || page_mapcount[pfn] !== 1) {
     return false;
   }
+  // Its bytes are read below; the export lets another CPU run, which may change the entry or make the page secure again.
+  if (arch_make_folio_accessible(pfn) !== 0) return false;
+  if (page_tables[at] !== pte || page_flags[pfn]! & PG_arch_1) return false;
   if (order_of(pfn) > 0 && !split_large_folio(machine, head_of(pfn), 0)) return false;
   page_tables[at] = 0;
   // Whoever holds the page as well would lose it: without a swap cache nobody could find it again.

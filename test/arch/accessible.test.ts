@@ -1,8 +1,7 @@
-/** Making secure pages accessible: how, who does it, and the I/O that asks for it. */
+/** Making secure pages accessible: how, and who does it. */
 import {
   all_or_none,
-  bio_add_page,
-  bio_alloc,
+  alloc_page,
   copy_to_user,
   create_task,
   dmesg,
@@ -14,11 +13,14 @@ import {
   kernel_write,
   make_accessible,
   MAP_SHARED,
+  memfd_create,
   mkfs_cowfs,
   mmap,
   mount_cowfs,
+  munmap,
   O_CREAT,
   on_preemption,
+  page_mapcount,
   page_ref_count,
   page_to_user_page,
   pin_user_pages_fast,
@@ -26,12 +28,12 @@ import {
   put_user_bvec,
   put_user_page,
   put_user_pages,
-  secure_bio_add_page,
-  secure_rw_page,
   uv_stat,
   vfs_fsync,
   vmstat,
+  type File,
   type GupError,
+  type UserAddr,
   type UvAnswer,
 } from "user-page";
 import { describe, expect, test } from "vitest";
@@ -50,6 +52,15 @@ import {
   shared_page,
   type World,
 } from "./uv_world.js";
+
+/** A page of zeroes in a file system on the disk. */
+function cowfs_file({ guest, disk }: World): File {
+  const failed = mkfs_cowfs(guest, disk);
+  if (failed) throw new Error(failed.message);
+  const file = must(filp_open(guest, must(mount_cowfs(guest, disk)), "image", O_CREAT));
+  kernel_write(guest, file, new Uint8Array(4096), 0)._unsafeUnwrap();
+  return file;
+}
 
 describe("making a page accessible", () => {
   test("asks for a reference; clears the mark; is idempotent", () => {
@@ -112,6 +123,33 @@ describe("making a page accessible", () => {
     const found = lookup(w.guest, w.buf);
     put_page(found);
     expect(() => forced(make_accessible)(found, w.guest)).toThrow("accessible-before-reference");
+  });
+  test.each(["memfd", "cowfs"] as const)(
+    "the reference of the page cache is nobody's, of a page that nothing maps: %s",
+    (kind) => {
+      using w = make_world();
+      const file = kind === "memfd" ? must(memfd_create(w.guest, 4096)) : cowfs_file(w);
+      const map = (): UserAddr => mmap(w.guest, null, 4096, RW, MAP_SHARED, file)._unsafeUnwrap();
+      const first = map();
+      copy_to_user(w.guest, first, w.plain)._unsafeUnwrap();
+      const page = lookup(w.guest, first);
+      munmap(w.guest, first, 4096)._unsafeUnwrap();
+      expect([page_mapcount(page), page_ref_count(page)]).toEqual([0, 2]);
+      // With the reference of the look-up nobody can make it secure, whoever maps it.
+      expect(make_accessible(page, w.guest)).toBe(true);
+      const second = map();
+      copy_to_user(w.guest, second, w.plain)._unsafeUnwrap();
+      expect(secure(w.guest, second)).toBe("EAGAIN");
+      munmap(w.guest, second, 4096)._unsafeUnwrap();
+      put_page(page);
+      expect(() => forced(make_accessible)(page, w.guest)).toThrow("accessible-before-reference");
+    },
+  );
+  test("a page that is in no file and in no mapping is its owner's", () => {
+    using w = make_world();
+    const page = must(alloc_page(w.guest));
+    expect([page_ref_count(page), make_accessible(page, w.guest)]).toEqual([1, true]);
+    put_page(page);
   });
 });
 
@@ -217,11 +255,7 @@ describe("who makes pages accessible", () => {
 describe("writeback", () => {
   function file_world(plan?: Parameters<typeof make_world>[0]) {
     const w = make_world(plan);
-    const disk_error = mkfs_cowfs(w.guest, w.disk);
-    if (disk_error) throw new Error(disk_error.message);
-    const fs = must(mount_cowfs(w.guest, w.disk));
-    const file = must(filp_open(w.guest, fs, "image", O_CREAT));
-    kernel_write(w.guest, file, new Uint8Array(4096), 0)._unsafeUnwrap();
+    const file = cowfs_file(w);
     const ours = mmap(w.guest, null, 4096, RW, MAP_SHARED, file)._unsafeUnwrap();
     copy_to_user(w.guest, ours, w.plain)._unsafeUnwrap();
     return { w, file, ours };
@@ -254,44 +288,5 @@ describe("writeback", () => {
     secure(w.guest, ours);
     expect(() => vfs_fsync(w.guest, file)).toThrow("inaccessible-page");
     expect(dmesg(w.machine).join("\n")).toContain("kernel BUG: __folio_start_writeback()");
-  });
-});
-
-describe("I/O by type", () => {
-  test("reference, accessible, transfer, release: the bytes of a shared page reach the disk", () => {
-    using w = make_world();
-    secure(w.guest, w.buf);
-    share(w.guest, w.buf);
-    const page = lookup(w.guest, w.buf);
-    if (!make_accessible(page, w.guest)) throw new Error("not accessible");
-    expect(secure_rw_page(w.disk, "REQ_OP_WRITE", 8, page, w.guest)).toBeNull();
-    put_page(page);
-    const back = must(lookup(w.guest, w.buf));
-    if (!make_accessible(back, w.guest)) throw new Error("not accessible");
-    copy_to_user(w.guest, w.buf, new Uint8Array(4096))._unsafeUnwrap();
-    expect(secure_rw_page(w.disk, "REQ_OP_READ", 8, back, w.guest)).toBeNull();
-    put_page(back);
-    expect(read(w.guest, w.buf)).toEqual(w.plain);
-  });
-  test("a page that was not made accessible is reported before the device sees it", () => {
-    using w = make_world();
-    secure(w.guest, w.buf);
-    const page = lookup(w.guest, w.buf);
-    const rw = forced(secure_rw_page);
-    expect(() => rw(w.disk, "REQ_OP_WRITE", 0, page, w.guest)).toThrow("inaccessible-page");
-    using bio = bio_alloc(w.disk, 1, "REQ_OP_WRITE");
-    expect(() => forced(secure_bio_add_page)(bio, page, 4096, 0)).toThrow("inaccessible-page");
-    expect(uv_stat(w.machine).access_exceptions).toBe(0);
-    put_page(page);
-  });
-  test("a full bio gives the page back", () => {
-    using w = make_world(undefined, {}, 2);
-    const [first, second] = [lookup(w.guest, w.buf), lookup(w.guest, at(w.buf, 1))];
-    if (!make_accessible(first, w.guest) || !make_accessible(second, w.guest)) return;
-    using bio = bio_alloc(w.disk, 1, "REQ_OP_WRITE");
-    bio_add_page(bio, first, 512, 2048);
-    expect(secure_bio_add_page(bio, second, 512, 512)).toBe(false);
-    put_page(second);
-    put_page(first);
   });
 });

@@ -22,6 +22,7 @@ import {
   MFD_HUGE,
   mmap,
   munmap,
+  on_preemption,
   page_ref_count,
   PROT_READ,
   put_page,
@@ -168,6 +169,22 @@ describe("making a page secure", () => {
     expect(uv_stat(w.machine).secure_pages).toBe(0);
     expect(pfn_at(w.guest, w.buf)).toBe(before);
     expect(secure_once(w.guest, w.buf)).toBe("ok");
+  });
+  test("there is one call for each time the page is frozen, and none for one that cannot be", () => {
+    const heard: string[] = [];
+    using w = make_world((call) => {
+      heard.push(call);
+      return heard.length === 2 ? "busy" : null;
+    });
+    const page = lookup(w.guest, w.buf);
+    using _cpu = on_preemption(w.machine, (point) => void heard.push(point));
+    expect([secure(w.guest, w.buf), heard]).toEqual(["EAGAIN", []]);
+    put_page(page);
+    expect(secure(w.guest, w.buf)).toBe("EAGAIN");
+    const once = ["make_secure: frozen", "convert to secure"];
+    expect(heard).toEqual(once);
+    expect(secure(w.guest, w.buf)).toBe("ok");
+    expect(heard).toEqual([...once, ...once]);
   });
   test("twice is once", () => {
     using w = make_world();

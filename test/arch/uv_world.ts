@@ -24,7 +24,7 @@ import {
   schedule_work,
   setup_uv,
   submit_bio_wait,
-  uv_convert_to_secure,
+  gmap_convert_to_secure,
   uv_set_shared,
   type BlockDevice,
   type BorrowedPage,
@@ -91,7 +91,7 @@ export function secure_by_kworker({ machine, guest }: World, addr: UserAddr): st
 /** The whole conversion: "ok", or its errno. */
 export function secure(guest: Task, addr: UserAddr): string {
   using lock = mmap_read_lock(guest, guest.mm);
-  return uv_convert_to_secure(lock, addr).match(
+  return gmap_convert_to_secure(lock, addr).match(
     () => "ok",
     ({ errno }) => errno,
   );

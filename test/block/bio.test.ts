@@ -125,7 +125,7 @@ test("nothing that sleeps runs in end_io, whatever context it captured", () => {
     () => api.get_user_page(current, buf, "dest"),
     () => api.mmap_read_lock(current, current.mm),
     () => api.copy_to_user(current, buf, new Uint8Array(1)),
-    () => api.set_page_dirty_lock(page as never, current),
+    () => api.set_page_dirty_lock(page, current),
     () => api.direct_io(current, disk, "REQ_OP_READ", buf, 512, 0),
   ];
   api.bio_set_end_io(bio, (ended, softirq) => {
@@ -136,7 +136,7 @@ test("nothing that sleeps runs in end_io, whatever context it captured", () => {
         refused.push((error as api.MisuseError).id);
       }
     }
-    api.schedule_work(softirq, (kworker) => api.set_page_dirty_lock(page as never, kworker));
+    api.schedule_work(softirq, (kworker) => api.set_page_dirty_lock(page, kworker));
     api.bio_put(ended);
   });
   api.submit_bio(bio);

@@ -87,6 +87,9 @@ describe("docstrings", () => {
   test.each(functions)("$name() says what it does", ({ docs }) => {
     expect(docs.length).toBeGreaterThan(20);
   });
+  test.each(functions)("$name() says what it models, or that it is ours", ({ docs }) => {
+    expect(docs).toMatch(/\bModels\s+\S|\(ours\b/);
+  });
   test.each(functions.filter(({ signature }) => acquires(signature!)))(
     "$name() shows how to give back what it hands out",
     ({ examples }) => {

@@ -59,7 +59,7 @@ describe("a disk that fails", () => {
       const text = pattern_of(3 * P);
       api.kernel_write(w.current, file, text, 0)._unsafeUnwrap();
       expect(api.vfs_fsync(w.current, file)).toBeNull();
-      expect(api.invalidate_inode_pages(w.current, file)).toBe(3);
+      expect(api.invalidate_mapping_pages(w.current, file)).toBe(3);
       const free = api.vmstat(w.machine).nr_free_pages;
       const map = map_file(w.current, file, 3 * P);
       const done = value_of(api.kernel_read(w.current, file, new Uint8Array(3 * P), 0));
@@ -106,7 +106,7 @@ describe("a disk that fails", () => {
     using file = w.open("a");
     api.kernel_write(w.current, file, pattern_of(2 * P), 0)._unsafeUnwrap();
     expect(api.vfs_fsync(w.current, file)).toBeNull();
-    expect(api.invalidate_inode_pages(w.current, file)).toBe(2);
+    expect(api.invalidate_mapping_pages(w.current, file)).toBe(2);
     api.kernel_write(w.current, file, pattern_of(P), 0)._unsafeUnwrap();
     w.disk[Symbol.dispose]();
     expect(errno_or_null(api.vfs_fsync(w.current, file))).toBe("EIO");

@@ -109,7 +109,7 @@ describe("ends", () => {
     const plug = api.blk_start_plug(w.current);
     api.kernel_write(w.current, file, pattern_of(2 * P), 0)._unsafeUnwrap();
     expect(api.vfs_fsync(w.current, file)).toBeNull();
-    expect(api.invalidate_inode_pages(w.current, file)).toBe(2);
+    expect(api.invalidate_mapping_pages(w.current, file)).toBe(2);
     expect(contents(w.current, file)).toEqual(pattern_of(2 * P));
     api.blk_finish_plug(plug);
   });

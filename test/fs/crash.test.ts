@@ -142,7 +142,7 @@ class Workload {
         this.#sync([name], () => api.vfs_fsync(current, file));
         return;
       case 9:
-        if (this.draw(2) === 0) api.invalidate_inode_pages(current, file);
+        if (this.draw(2) === 0) api.invalidate_mapping_pages(current, file);
         else this.sync_all();
         return;
       case 10: {
@@ -297,7 +297,7 @@ describe("the check notices", () => {
     expect(api.scrub(w.current, w.fs)).toMatchObject([{ file: "a", page: 1 }]);
     // The cache still has what was written.
     expect(value_of(api.kernel_read(w.current, file, new Uint8Array(3 * P), 0))).toBe(3 * P);
-    expect(api.invalidate_inode_pages(w.current, file)).toBe(3);
+    expect(api.invalidate_mapping_pages(w.current, file)).toBe(3);
     expect(value_of(api.kernel_read(w.current, file, new Uint8Array(P), P))).toBe("EIO");
     expect(value_of(api.kernel_read(w.current, file, new Uint8Array(3 * P), 0))).toBe(P);
     const map = map_file(w.current, file, 3 * P);

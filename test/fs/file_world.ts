@@ -1,9 +1,10 @@
 import type { Result } from "neverthrow";
 /** What tests of files need: a machine with a mounted cowfs, its disk from outside, and a second machine to mount it on. */
 import * as api from "user-page";
+import { expect } from "vitest";
 import { bdev_state } from "../../src/block/bdev.js";
 import { cowfs_state } from "../../src/fs/cowfs.js";
-import { boot_for_test, must } from "../fixtures.js";
+import { boot_for_test, must, pattern_of } from "../fixtures.js";
 
 export const P = 4096;
 export const RW: number = api.PROT_READ | api.PROT_WRITE;
@@ -22,6 +23,7 @@ export interface FileWorld extends Disposable {
 export interface WorldOptions {
   readonly blocks?: number;
   readonly mem?: number;
+  readonly cma?: number;
   readonly policy?: api.PolicyName;
   /** fates of the requests after the mount, numbered from 0 */
   readonly plan?: api.FlakeyPlan;
@@ -29,10 +31,11 @@ export interface WorldOptions {
 export function file_world({
   blocks = 64,
   mem = 4 << 20,
+  cma = 0,
   policy,
   plan,
 }: WorldOptions = {}): FileWorld {
-  const machine = boot_for_test({ mem });
+  const machine = boot_for_test({ mem, cma });
   const current = api.create_task(machine);
   const disk = must(api.brd_alloc(machine, blocks * P));
   const failed = api.mkfs_cowfs(current, disk);
@@ -60,6 +63,18 @@ export function file_world({
     shutdown,
     [Symbol.dispose]: () => void shutdown(),
   };
+}
+/** A request of another driver is on its way whose end_io throws: so does whoever waits next, when the wait is over. */
+export function bomb({ machine, current }: FileWorld, disk?: api.BlockDevice): void {
+  const page = must(api.alloc_page(current));
+  const bio = api.bio_alloc(disk ?? must(api.brd_alloc(machine, P)), 1, "REQ_OP_READ");
+  api.bio_add_page(bio, page, P, 0);
+  api.bio_set_end_io(bio, (ended) => {
+    api.bio_put(ended);
+    api.put_page(page);
+    throw new Error("driver bug");
+  });
+  api.submit_bio(bio);
 }
 /** Blocks for data. */
 export const free_blocks = (fs: api.Filesystem): number => api.vfs_statfs(fs).f_bavail;
@@ -144,3 +159,41 @@ export class OtherMachine {
     this.machine[Symbol.dispose]();
   }
 }
+
+/** A file of so many pages that is synced. */
+export function with_file(
+  pages: number,
+  options: WorldOptions = {},
+): { w: FileWorld; file: api.File; text: Uint8Array } {
+  const w = file_world(options);
+  const file = w.open("a");
+  const text = pattern_of(pages * P);
+  api.kernel_write(w.current, file, text, 0)._unsafeUnwrap();
+  expect(api.vfs_fsync(w.current, file)).toBeNull();
+  return { w, file, text };
+}
+export const on_disk = (w: FileWorld): Map<string, Uint8Array> => {
+  using other = new OtherMachine();
+  const { files, corruption } = other.mount(disk_image(w.disk));
+  expect(corruption).toEqual([]);
+  return files as Map<string, Uint8Array>;
+};
+export function make_secure(w: FileWorld, addr: api.UserAddr): void {
+  using lock = api.mmap_read_lock(w.current, w.current.mm);
+  api.gmap_convert_to_secure(lock, addr)._unsafeUnwrap();
+}
+export const free_pages = (w: FileWorld): number => api.vmstat(w.machine).nr_free_pages;
+export function ends_whole(w: FileWorld): void {
+  w.fs[Symbol.dispose]();
+  api.exit_task(w.current);
+  expect(w.shutdown()).toMatchObject({ leaks: [], lost_pages: 0 });
+}
+/** The misuse, or the error, that it throws. */
+export const id_of = (call: () => unknown): string => {
+  try {
+    call();
+  } catch (reason) {
+    return reason instanceof api.MisuseError ? reason.id : (reason as Error).message;
+  }
+  return "nothing";
+};

@@ -50,9 +50,9 @@ describe("reading", () => {
     api.madvise(w.current, at(map, P), P, api.MADV_DONTNEED)._unsafeUnwrap();
     api.kernel_write(w.current, file, text.subarray(0, 1), 2 * P)._unsafeUnwrap();
     text[2 * P] = text[0]!;
-    expect(api.invalidate_inode_pages(w.current, file)).toBe(1);
+    expect(api.invalidate_mapping_pages(w.current, file)).toBe(1);
     api.put_user_page(pin);
-    expect(api.invalidate_inode_pages(w.current, file)).toBe(1);
+    expect(api.invalidate_mapping_pages(w.current, file)).toBe(1);
     expect(contents(w.current, file)).toEqual(text);
   });
   test("from the disk, and from the cache", () => {
@@ -65,7 +65,7 @@ describe("reading", () => {
     const before = reads();
     expect(contents(w.current, file)).toEqual(text);
     expect(reads()).toBe(before);
-    expect(api.invalidate_inode_pages(w.current, file)).toBe(3);
+    expect(api.invalidate_mapping_pages(w.current, file)).toBe(3);
     expect(contents(w.current, file)).toEqual(text);
     expect(contents(w.current, file)).toEqual(text);
     expect(reads()).toBe(before + 3);
@@ -89,7 +89,7 @@ describe("reading", () => {
     const text = pattern_of(P);
     api.kernel_write(w.current, file, text, 0)._unsafeUnwrap();
     expect(api.vfs_fsync(w.current, file)).toBeNull();
-    expect(api.invalidate_inode_pages(w.current, file)).toBe(1);
+    expect(api.invalidate_mapping_pages(w.current, file)).toBe(1);
     // While the first one waits for the disk a second one comes, stores to the page, and lets go.
     read = () => {
       const seen = contents(w.current, file);
@@ -113,7 +113,7 @@ describe("reading", () => {
       api.filemap_flush(w.current, file);
       api.put_user_page(pin);
       api.munmap(w.current, map, P)._unsafeUnwrap();
-      expect(api.invalidate_inode_pages(w.current, file)).toBe(0);
+      expect(api.invalidate_mapping_pages(w.current, file)).toBe(0);
       expect(contents(w.current, file)).toEqual(pattern_of(P, 1));
     }
   });
@@ -161,7 +161,7 @@ describe("private mappings", () => {
 test("no memory: ENOMEM, EFAULT, and everything goes on when there is some", () => {
   const { w, file, text } = with_file(4, { mem: 1 << 20 });
   using _ = w;
-  expect(api.invalidate_inode_pages(w.current, file)).toBe(4);
+  expect(api.invalidate_mapping_pages(w.current, file)).toBe(4);
   using map_of = w.open("a");
   const map = map_file(w.current, map_of, 4 * P);
   api.kernel_write(w.current, file, text.subarray(0, P), 0)._unsafeUnwrap();

@@ -153,14 +153,14 @@ describe("another CPU, in the middle of writeback", () => {
       using _racing = api.on_preemption(w.machine, (at) => {
         if (at !== point) return;
         api.filemap_flush(w.current, w.file);
-        expect(api.invalidate_inode_pages(w.current, w.file)).toBe(0);
+        expect(api.invalidate_mapping_pages(w.current, w.file)).toBe(0);
       });
       api.filemap_flush(w.current, w.file);
     }
-    expect(api.invalidate_inode_pages(w.current, w.file)).toBe(0); // the disk reads it now
+    expect(api.invalidate_mapping_pages(w.current, w.file)).toBe(0); // the disk reads it now
     api.run_softirqs(w.machine);
     expect(api.disk_stats(w.disk).writes - before).toBe(1);
-    expect(api.invalidate_inode_pages(w.current, w.file)).toBe(1);
+    expect(api.invalidate_mapping_pages(w.current, w.file)).toBe(1);
     expect(on_disk(w)).toBe(3);
   });
 });
@@ -191,7 +191,7 @@ test("hold: a page that is released while its copy is made stays until it is mad
   expect(allocated).toEqual(["EBUSY", "moved"]);
   api.munmap(w.current, w.addr, PAGE_SIZE)._unsafeUnwrap();
   expect(on_disk(w)).toBe(3);
-  expect(api.invalidate_inode_pages(w.current, w.file)).toBe(1);
+  expect(api.invalidate_mapping_pages(w.current, w.file)).toBe(1);
   expect(on_disk(w)).toBe(3);
 });
 test("bounce: while the copy is on its way the clean page cannot be evicted and read again too early", () => {
@@ -201,10 +201,10 @@ test("bounce: while the copy is on its way the clean page cannot be evicted and 
   api.filemap_flush(w.current, w.file);
   api.put_user_page(page);
   api.munmap(w.current, w.addr, PAGE_SIZE)._unsafeUnwrap();
-  expect(api.invalidate_inode_pages(w.current, w.file)).toBe(0);
+  expect(api.invalidate_mapping_pages(w.current, w.file)).toBe(0);
   w.disk.complete(w.disk.in_flight[0]!.nr);
   api.run_softirqs(w.machine);
-  expect(api.invalidate_inode_pages(w.current, w.file)).toBe(1);
+  expect(api.invalidate_mapping_pages(w.current, w.file)).toBe(1);
   expect(on_disk(w)).toBe(3);
 });
 
@@ -224,7 +224,7 @@ describe("hold, when something is missing", () => {
     api.put_user_page(page);
     must(api.vfs_fsync(w.current, w.file));
     api.munmap(w.current, w.addr, PAGE_SIZE)._unsafeUnwrap();
-    expect(api.invalidate_inode_pages(w.current, w.file)).toBe(1);
+    expect(api.invalidate_mapping_pages(w.current, w.file)).toBe(1);
     expect(on_disk(w)).toBe(5);
     expect(w.objectives.violations).toEqual([]);
   });

@@ -202,7 +202,7 @@ const STEPS: Record<string, readonly [weight: number, (w: World) => void]> = {
   invalidate: [
     3,
     (w) => {
-      api.invalidate_inode_pages(w.task, w.data);
+      api.invalidate_mapping_pages(w.task, w.data);
     },
   ],
   scrub: [

@@ -1,7 +1,7 @@
 /** Shared mappings of files with real bytes: page_mkwrite(), stable pages, the end of the file. */
 import * as api from "user-page";
 import { describe, expect, test } from "vitest";
-import { changes, errno_of, must, pattern_of, snapshot } from "../fixtures.js";
+import { changes, counts, errno_of, must, pattern_of, snapshot } from "../fixtures.js";
 import {
   contents,
   disk_image,
@@ -179,6 +179,23 @@ describe("shared mappings", () => {
     api.kernel_write(w.current, file, new Uint8Array([5]), 3 * P)._unsafeUnwrap();
     expect(load(w.current, at(map, 2 * P), 1)).toEqual(new Uint8Array(1));
     expect(load(w.current, at(map, 3 * P), 1)).toEqual(new Uint8Array([5]));
+  });
+  test("MADV_PAGEOUT leaves what is pinned: the device's store is in the file, and on the disk", () => {
+    const { w, file, text, map } = with_file(2);
+    using _ = w;
+    const pin = must(api.get_user_page(w.current, map, "dest"));
+    const pfn = api.page_to_pfn(pin) as number;
+    const before = counts(pfn);
+    api.madvise(w.current, map, 2 * P, api.MADV_PAGEOUT)._unsafeUnwrap();
+    expect([counts(pfn), api.page_mapcount(pin)]).toEqual([before, 1]);
+    api.memcpy_to_page(pin, 5, new Uint8Array([1, 2, 3]))._unsafeUnwrap();
+    text.set([1, 2, 3], 5);
+    expect(load(w.current, map, 2 * P)).toEqual(text);
+    expect(contents(w.current, file)).toEqual(text);
+    api.put_user_page(pin);
+    expect(api.vfs_fsync(w.current, file)).toBeNull();
+    using other = new OtherMachine();
+    expect(other.mount(disk_image(w.disk)).files).toEqual(new Map([["a", text]]));
   });
   test("mprotect(), MADV_DONTNEED and munmap() lose nothing that was stored", () => {
     const { w, file, text, map } = with_file(3);

@@ -127,7 +127,7 @@ describe("bytes behind the end are zero", () => {
   ];
   const STATES: ReadonlyArray<readonly [string, (w: FileWorld, file: api.File) => void]> = [
     ["cached", () => undefined],
-    ["not cached", (w, file) => void expect(api.invalidate_inode_pages(w.current, file)).toBe(1)],
+    ["not cached", (w, file) => void expect(api.invalidate_mapping_pages(w.current, file)).toBe(1)],
     ["committed in between", (w, file) => void expect(api.vfs_fsync(w.current, file)).toBeNull()],
     [
       "stored there by a mapping",
@@ -145,7 +145,7 @@ describe("bytes behind the end are zero", () => {
         api.kernel_write(w.current, file, pattern_of(100), 0)._unsafeUnwrap();
         expect(api.vfs_fsync(w.current, file)).toBeNull();
         api.munmap(w.current, map, P)._unsafeUnwrap();
-        expect(api.invalidate_inode_pages(w.current, file)).toBe(1);
+        expect(api.invalidate_mapping_pages(w.current, file)).toBe(1);
       },
     ],
   ];
@@ -218,7 +218,7 @@ describe("a hole", () => {
     for (const cached of [true, false]) {
       using w = file_world();
       const { file, text } = with_file(w, 4 * P - 10);
-      if (!cached) expect(api.invalidate_inode_pages(w.current, file)).toBe(4);
+      if (!cached) expect(api.invalidate_mapping_pages(w.current, file)).toBe(4);
       const free = free_blocks(w.fs);
       expect(api.vfs_fallocate(w.current, file, PUNCH, offset, len)).toBeNull();
       text.fill(0, offset, offset + len);

@@ -2,7 +2,7 @@
 import * as api from "user-page";
 import { PAGE_SIZE } from "user-page";
 import { describe, expect, test } from "vitest";
-import { boot_for_test, counts, fill_pattern, map_anon, must } from "../fixtures.js";
+import { boot_for_test, counts, errno_of, fill_pattern, map_anon, must } from "../fixtures.js";
 import {
   byte_at,
   dma,
@@ -125,6 +125,32 @@ describe("fork()", () => {
     api.put_user_page(late);
     api.put_page(held);
   });
+  const PINS: ReadonlyArray<
+    readonly [name: string, (task: api.Task, at: api.UserAddr) => unknown]
+  > = [
+    ["get_user_page()", (task, at) => api.get_user_page(task, at, "dest")],
+    ["pin_user_pages_fast()", (task, at) => api.pin_user_pages_fast(task, at, 1, "dest")],
+    ["pin_user_pages_unlocked()", (task, at) => api.pin_user_pages_unlocked(task, at, 1, "dest")],
+    ["get_user_bvec()", (task, at) => api.get_user_bvec(task, at, 1, "dest")],
+    ["FOLL_LONGTERM", (task, at) => api.get_user_page(task, at, "dest", api.FOLL_LONGTERM)],
+    [
+      "pin_user_pages()",
+      (task, at) => {
+        using lock = api.mmap_read_lock(task, task.mm);
+        return api.pin_user_pages(lock, at, 1, "dest");
+      },
+    ],
+  ];
+  test.each(PINS)("MMF_HAS_PINNED is set before pages are grabbed: %s that fails", (_, pin) => {
+    using machine = boot_for_test(MEM);
+    const task = api.create_task(machine);
+    const buf = map_anon(task, PAGE_SIZE);
+    api.munmap(task, buf, PAGE_SIZE)._unsafeUnwrap();
+    expect(api.get_user_pages_fast(task, buf, 1, 0, [])).toBe(-14);
+    expect(mm_of(task).has_pinned).toBe(false);
+    expect(errno_of(pin(task, buf))).toBe("EFAULT");
+    expect(mm_of(task).has_pinned).toBe(true);
+  });
   test("1024 plain references look like a pin: one needless copy, and nothing else", () => {
     using machine = boot_for_test(MEM);
     const parent = api.create_task(machine);
@@ -175,6 +201,22 @@ describe("fork()", () => {
     expect([pfn_at(child, buf), free(machine)]).toEqual([head, before]);
     api.exit_task(child);
     expect(free(machine)).toBe(before + 512);
+  });
+  test("1024 plain references on a huge page do not: it is shared, for its pins are counted exactly", () => {
+    using machine = boot_for_test(MEM);
+    const parent = api.create_task(machine);
+    const buf = huge_buffer(parent);
+    store(parent, buf, 1);
+    api.put_user_page(must(api.get_user_page(parent, buf, "dest")));
+    expect(mm_of(parent).has_pinned).toBe(true);
+    const head = pfn_at(parent, buf);
+    const pages = Array.from({ length: 1024 }, () => get(parent, buf));
+    const before = free(machine);
+    const child = must(api.fork(parent));
+    expect([counts(head), free(machine)]).toEqual([[1024 + 2, 0], before]);
+    expect([pfn_at(child, buf), is_exclusive(head)]).toEqual([head, false]);
+    for (const page of pages) api.put_page(page);
+    expect(counts(head)).toEqual([2, 0]);
   });
   test("a huge page of which one page is pinned is split, and each page of it copied for the child", () => {
     using machine = boot_for_test(MEM);

@@ -179,6 +179,36 @@ describe("io_buffer_account_pin()", () => {
     using charge = must(api.io_buffer_account_pin(w.current, some, ring));
     expect(charge.nr_pages).toBe(512);
   });
+  test("a huge page leaves the ring with its buffer: the next one is charged again", () => {
+    using w = world({ mem: 32 << 20 });
+    const ring = new Set<number>();
+    using pages = pin(w, huge(w, 4 << 20), 1024);
+    for (let i = 0; i < 2; i++) {
+      const buffer = must(api.io_buffer_account_pin(w.current, pages, ring));
+      expect([buffer.nr_pages, ring.size, ...charged(w)]).toEqual([1024, 2, 0, 1024, 1024]);
+      api.unaccount_mem(buffer);
+      api.unaccount_mem(buffer);
+      expect([ring.size, ...charged(w)]).toEqual([0, 0, 0, 0]);
+    }
+  });
+  test("of two buffers in one huge page the first takes the charge along, the second keeps the page", () => {
+    using w = world({ mem: 32 << 20 });
+    const ring = new Set<number>();
+    using pages = pin(w, huge(w, 2 << 20), 4);
+    const register = () => must(api.io_buffer_account_pin(w.current, pages, ring));
+    const [first, second] = [register(), register()];
+    expect([first.nr_pages, second.nr_pages]).toEqual([512, 0]);
+    api.unaccount_mem(first);
+    expect([ring.size, ...charged(w)]).toEqual([1, 0, 0, 0]);
+    const third = register();
+    expect(third.nr_pages).toBe(0);
+    api.unaccount_mem(second);
+    expect(ring.size).toBe(1);
+    api.unaccount_mem(third);
+    expect(ring.size).toBe(0);
+    using again = register();
+    expect([again.nr_pages, ...charged(w)]).toEqual([512, 0, 512, 512]);
+  });
   test("single pages are charged as often as they are pinned", () => {
     using w = world();
     const buf = map_anon(w.current, 4 * PAGE);
@@ -191,6 +221,25 @@ describe("io_buffer_account_pin()", () => {
   });
 });
 
+test("who is gone, or of another machine, is charged nothing", () => {
+  using w = world();
+  using other = world();
+  const gone = api.create_task(w.machine);
+  api.exit_task(gone);
+  expect(() => api.io_account_mem(gone, 4)).toThrow(/not-a-handle/);
+  using pages = must(
+    api.all_or_none(
+      api.pin_user_pages_fast(other.current, map_anon(other.current, PAGE), 1, "dest"),
+    ),
+  );
+  expect(() => api.io_buffer_account_pin(w.current, pages, new Set())).toThrow(/two machines/);
+  expect([charged(w), charged(other)]).toEqual([
+    [0, 0, 0],
+    [0, 0, 0],
+  ]);
+  const holes = Array(1) as number[];
+  expect(api.capset(w.current, holes).isErr()).toBe(true);
+});
 test("random charges: the sums are right, nothing goes over a limit, and all of it comes back", () => {
   const ways = ["pinned", "io", "xdp"] as const;
   const step = fc.tuple(fc.constantFrom(...ways, "drop"), fc.nat(30), fc.boolean());

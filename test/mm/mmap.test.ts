@@ -171,3 +171,16 @@ test("a page that is unmapped while it is frozen is warned of, and shows as lost
   api.put_user_page(pin);
   expect(api.shutdown(machine).lost_pages).toBe(1);
 });
+test("a task ends once; a mapping keeps its file, whose descriptor was closed", () => {
+  using machine = boot_for_test(MEM);
+  const current = api.create_task(machine);
+  const start = free(machine);
+  const memfd = must(api.memfd_create(current, PAGE_SIZE));
+  const buf = api.mmap(current, null, PAGE_SIZE, 3, api.MAP_SHARED, memfd)._unsafeUnwrap();
+  memfd[Symbol.dispose]();
+  const bytes = fill_pattern(current, buf, PAGE_SIZE);
+  expect([read(current, buf, PAGE_SIZE), free(machine)]).toEqual([bytes, start - 1]);
+  api.exit_task(current);
+  expect(free(machine)).toBe(start);
+  expect(() => api.exit_task(current)).toThrow("not-a-handle");
+});

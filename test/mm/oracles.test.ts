@@ -73,6 +73,26 @@ describe("counts", () => {
       api.folio_put(folio);
     }
   });
+  test("folio_add_pin() is not counted and its release is: more pins are released than were acquired", () => {
+    using machine = boot_for_test(MEM);
+    const { pin, pfn } = anon_pin(machine);
+    const of_pins = (): number[] => {
+      const { nr_foll_pin_acquired, nr_foll_pin_released } = api.vmstat(machine);
+      return [nr_foll_pin_acquired, nr_foll_pin_released];
+    };
+    const folio = api.page_folio(pin);
+    api.folio_add_pin(folio);
+    expect([counts(pfn), of_pins()]).toEqual([
+      [2049, 0],
+      [1, 0],
+    ]);
+    api.unpin_user_folio(folio, 1);
+    api.put_user_page(pin);
+    expect([counts(pfn), of_pins()]).toEqual([
+      [1, 0],
+      [1, 2],
+    ]);
+  });
   test("oracle 5: a page cannot be frozen while a pin or reference is out", () => {
     using machine = boot_for_test(MEM);
     const { pin, pfn } = anon_pin(machine);

@@ -47,17 +47,18 @@ export function released_page(b: Bench): unknown {
 }
 const NOTHING = [null, undefined, "text", {}, NaN] as const;
 const NOT_A_COUNT = [NaN, -1, 1.5, Infinity, 2 ** 60, "8", {}, null] as const;
-const handle = (b: Bench): unknown[] => [
-  ...NOTHING,
+const NO_HANDLE: unknown[] = [
   0,
   -64,
   -1,
   1.5,
   2 ** 31,
   2 ** 45,
-  b.dead.page,
-  RELEASED,
+  1n,
+  Symbol("page"),
+  Object.create(null),
 ];
+const handle = (b: Bench): unknown[] => [...NOTHING, ...NO_HANDLE, b.dead.page, RELEASED];
 const object = (b: Bench): unknown[] => [...NOTHING, 5, b.dead.machine, b.dead.current, b.machine];
 /** Values that must be refused, for each kind of argument. */
 export const BAD: Readonly<Record<string, (b: Bench) => unknown[]>> = {

@@ -110,7 +110,7 @@ export const FS_ROWS: Readonly<
     "file_pos",
   ],
   filemap_flush: of_file,
-  invalidate_inode_pages: of_file,
+  invalidate_mapping_pages: of_file,
   vfs_fsync: of_file,
   sync_filesystem: [(b) => [b.current, fs(b)], "context", "fs"],
   scrub: [(b) => [b.current, fs(b)], "context", "fs"],

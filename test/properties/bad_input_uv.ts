@@ -29,11 +29,11 @@ export const UV_ROWS: Readonly<
   setup_uv: [(b) => [b.machine, () => null], "machine", "plan"],
   uv_stat: [(b) => [b.machine], "machine"],
   make_folio_secure: [(b) => [lock_with_uv(b), b.buf], "object", "fixed_addr"],
-  uv_convert_to_secure: [(b) => [lock_with_uv(b), b.buf], "object", "fixed_addr"],
+  gmap_convert_to_secure: [(b) => [lock_with_uv(b), b.buf], "object", "fixed_addr"],
   uv_set_shared: [
     (b) => {
       const lock = lock_with_uv(b);
-      api.uv_convert_to_secure(lock, b.buf)._unsafeUnwrap();
+      api.gmap_convert_to_secure(lock, b.buf)._unsafeUnwrap();
       return [lock, b.buf];
     },
     "object",

@@ -7,7 +7,7 @@ import {
   put_page,
   secure_rw_page,
   setup_uv,
-  uv_convert_to_secure,
+  gmap_convert_to_secure,
   type Page,
 } from "user-page";
 import type { Bench } from "./bench.js";
@@ -18,7 +18,7 @@ export function wrong({ machine, current, buf }: Bench) {
   const disk = brd_alloc(machine, 1 << 20);
   if (IS_ERR(disk)) return disk;
   using lock = mmap_read_lock(current, current.mm);
-  uv_convert_to_secure(lock, buf)._unsafeUnwrap();
+  gmap_convert_to_secure(lock, buf)._unsafeUnwrap();
   const pages: Page[] = [];
   get_user_pages(lock, buf, 1, 0, pages);
   for (const page of pages) {
@@ -32,7 +32,7 @@ export function right({ machine, current, buf }: Bench) {
   using disk = brd_alloc(machine, 1 << 20);
   if (IS_ERR(disk)) return disk;
   using lock = mmap_read_lock(current, current.mm);
-  uv_convert_to_secure(lock, buf)._unsafeUnwrap();
+  gmap_convert_to_secure(lock, buf)._unsafeUnwrap();
   const pages: Page[] = [];
   get_user_pages(lock, buf, 1, 0, pages);
   for (const page of pages) {

@@ -75,8 +75,7 @@ export function only_the_acquirer_was_converted(current: Task, start: UserAddr, 
   for (const page of pages) {
     // @ts-expect-error a pin into a bio of plain pages
     bio_add_page(bio, page, PAGE_SIZE, 0);
-    // @ts-expect-error dirtied as a plain page
-    set_page_dirty_lock(page, current);
+    set_page_dirty_lock(page, current); // it was pinned to be written
     // @ts-expect-error put_page() on a pin
     put_page(page);
   }

@@ -66,6 +66,15 @@ export class Ultravisor {
     const secure_pages = [...this.#secure.keys()].filter((pfn) => this.is_secure(pfn)).length;
     return { secure_pages, imports, exports, pinned_shared, faults, access_exceptions };
   }
+  #planned(call: UvCall, pfn: number): UvAnswer | null {
+    if (this.#plan === null) return null;
+    this.machine.interrupted++;
+    try {
+      return this.#plan(call, pfn);
+    } finally {
+      this.machine.interrupted--;
+    }
+  }
   #bytes(pfn: number): Uint8Array {
     const at = this.machine.chunk_offset(pfn);
     return this.machine.chunk(pfn).subarray(at, at + PAGE_SIZE);
@@ -79,7 +88,7 @@ export class Ultravisor {
   // --- calls of the host ------------------------------------------------------------------------------------
   /** Imports a page: one that was exported before must be what it was then. */
   convert_to_secure(pfn: number, guest: MmState, addr: number): UvAnswer | null {
-    const answer = this.#plan?.("convert to secure", pfn) ?? null;
+    const answer = this.#planned("convert to secure", pfn);
     if (answer !== null) return answer;
     if (this.is_secure(pfn)) return null;
     const records = this.#records(guest);
@@ -96,7 +105,7 @@ export class Ultravisor {
   }
   /** Exports a page.  One that is not secure is as it should be. */
   convert_from_secure(pfn: number): UvAnswer | null {
-    const answer = this.#plan?.("convert from secure", pfn) ?? null;
+    const answer = this.#planned("convert from secure", pfn);
     if (answer !== null) return answer;
     if (!this.is_secure(pfn)) return null;
     const { guest, addr } = this.#secure.get(pfn)!;
@@ -109,7 +118,7 @@ export class Ultravisor {
   }
   /** Keeps a shared page shared; an error for any other. */
   pin_shared(pfn: number): UvAnswer | null {
-    const answer = this.#plan?.("pin shared", pfn) ?? null;
+    const answer = this.#planned("pin shared", pfn);
     if (answer !== null) return answer;
     if (!this.#shared.has(pfn)) return "error";
     this.pinned_shared++;

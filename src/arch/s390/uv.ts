@@ -77,7 +77,7 @@ class S390 implements Arch {
  * @example
  * setup_uv(machine);
  * using lock = mmap_read_lock(current, current.mm);
- * const secured = uv_convert_to_secure(lock, buf);
+ * const secured = gmap_convert_to_secure(lock, buf);
  * console.log(secured.isOk(), uv_stat(machine).secure_pages); // -> true 1
  */
 export function setup_uv(machine: Machine, plan?: UvPlan): void {
@@ -144,8 +144,8 @@ function make_secure(mm: MmState, uv: Ultravisor, addr: number): UvError | null 
     ? ERR_PTR("EINVAL", `the ultravisor refuses ${describe_pfn(pfn)}`)
     : ERR_PTR("EAGAIN", `the ultravisor is not done with ${describe_pfn(pfn)}`);
 }
-const done_or = (failed: UvError | null): Result<null, UvError> =>
-  failed === null ? ok(null) : err(failed);
+const done_or = (failed: UvError | null): Result<void, UvError> =>
+  failed === null ? ok(undefined) : err(failed);
 
 /**
  * Makes the page at an address secure, in one attempt.  Models make_folio_secure().  The caller owns nothing afterwards;
@@ -157,7 +157,7 @@ const done_or = (failed: UvError | null): Result<null, UvError> =>
  *   none of an entry or the page cache; ENXIO when no writable page is mapped; E2BIG for a page of a large folio; EINVAL
  *   when the ultravisor refuses it or there is none; EFAULT where nothing can be mapped
  */
-export function make_folio_secure(lock: LockedMm, addr: UserAddr): Result<null, UvError> {
+export function make_folio_secure(lock: LockedMm, addr: UserAddr): Result<void, UvError> {
   const found = target(lock, addr, "make_folio_secure()");
   if ("errno" in found) return err(found);
   return done_or(make_secure(found.mm, found.uv, found.at));
@@ -171,17 +171,17 @@ export function make_folio_secure(lock: LockedMm, addr: UserAddr): Result<null, 
  * @returns EAGAIN when it is in use: try again later; EINVAL when the ultravisor refuses it or there is none; EFAULT where
  *   the mapping allows no writable page
  */
-export function uv_convert_to_secure(
+export function gmap_convert_to_secure(
   lock: LockedMm,
   addr: UserAddr,
-): Result<null, Errno<"EAGAIN" | "EINVAL" | "EFAULT">> {
-  const found = target(lock, addr, "uv_convert_to_secure()");
+): Result<void, Errno<"EAGAIN" | "EINVAL" | "EFAULT">> {
+  const found = target(lock, addr, "gmap_convert_to_secure()");
   if ("errno" in found) return err(found);
   const { mm, uv, at } = found;
   let busy = 0;
   for (;;) {
     const failed = make_secure(mm, uv, at);
-    if (failed === null) return ok(null);
+    if (failed === null) return ok(undefined);
     const { errno, message } = failed;
     if (errno === "ENXIO") {
       const vma = mm.vma_at(at)!;
@@ -211,10 +211,10 @@ export function uv_convert_to_secure(
 export function uv_set_shared(
   lock: LockedMm,
   addr: UserAddr,
-): Result<null, Errno<"EINVAL" | "EFAULT">> {
+): Result<void, Errno<"EINVAL" | "EFAULT">> {
   const found = target(lock, addr, "uv_set_shared()");
   if ("errno" in found) return err(found);
   const pte = lookup_pte(found.mm, found.at);
-  if (pte !== 0 && found.uv.set_shared(pte >>> PAGE_HANDLE_SHIFT)) return ok(null);
+  if (pte !== 0 && found.uv.set_shared(pte >>> PAGE_HANDLE_SHIFT)) return ok(undefined);
   return err(ERR_PTR("EINVAL", `no secure page at 0x${found.at.toString(16)}`));
 }
