@@ -1,5 +1,5 @@
-import type { Result } from "neverthrow";
 /** What tests of files need: a machine with a mounted cowfs, its disk from outside, and a second machine to mount it on. */
+import type { Result } from "neverthrow";
 import * as api from "user-page";
 import { expect } from "vitest";
 import { bdev_state } from "../../src/block/bdev.js";
@@ -197,3 +197,33 @@ export const id_of = (call: () => unknown): string => {
   }
   return "nothing";
 };
+
+// --- one synced file, mapped ----------------------------------------------------------------------------
+export const at = (addr: api.UserAddr, bytes: number): api.UserAddr =>
+  api.user_ptr_add(addr, bytes);
+/** A file of so many pages that is synced. */
+export function with_file(
+  pages: number,
+  options: WorldOptions = {},
+): { w: FileWorld; file: api.File; text: Uint8Array; map: api.UserAddr } {
+  const w = file_world(options);
+  const file = w.open("a");
+  const text = pattern_of(pages * P);
+  api.kernel_write(w.current, file, text, 0)._unsafeUnwrap();
+  expect(api.vfs_fsync(w.current, file)).toBeNull();
+  return { w, file, text, map: map_file(w.current, file, pages * P) };
+}
+/** The events of an action. */
+export const names_of = (w: FileWorld, action: () => void): string[] => {
+  const heard: string[] = [];
+  const watching = api.observe(w.machine, ({ name }) => heard.push(name));
+  action();
+  watching[Symbol.dispose]();
+  return heard;
+};
+/** Takes every block for data. */
+export function fill_disk(w: FileWorld): void {
+  const file = w.open("rest");
+  api.kernel_write(w.current, file, new Uint8Array(free_blocks(w.fs) * P), 0)._unsafeUnwrap();
+  expect(free_blocks(w.fs)).toBe(0);
+}

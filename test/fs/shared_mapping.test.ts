@@ -3,7 +3,11 @@ import * as api from "user-page";
 import { describe, expect, test } from "vitest";
 import { changes, counts, errno_of, must, pattern_of, snapshot } from "../fixtures.js";
 import {
+  at,
   contents,
+  fill_disk,
+  names_of,
+  with_file,
   disk_image,
   file_world,
   free_blocks,
@@ -15,32 +19,7 @@ import {
   store,
   value_of,
   type FileWorld,
-  type WorldOptions,
 } from "./file_world.js";
-
-const at = (addr: api.UserAddr, bytes: number): api.UserAddr => api.user_ptr_add(addr, bytes);
-/** A file of so many pages that is synced. */
-function with_file(pages: number, options: WorldOptions = {}) {
-  const w = file_world(options);
-  const file = w.open("a");
-  const text = pattern_of(pages * P);
-  api.kernel_write(w.current, file, text, 0)._unsafeUnwrap();
-  expect(api.vfs_fsync(w.current, file)).toBeNull();
-  return { w, file, text, map: map_file(w.current, file, pages * P) };
-}
-const names_of = (w: FileWorld, action: () => void): string[] => {
-  const heard: string[] = [];
-  const watching = api.observe(w.machine, ({ name }) => heard.push(name));
-  action();
-  watching[Symbol.dispose]();
-  return heard;
-};
-/** Takes every block for data. */
-function fill_disk(w: FileWorld): void {
-  const file = w.open("rest");
-  api.kernel_write(w.current, file, new Uint8Array(free_blocks(w.fs) * P), 0)._unsafeUnwrap();
-  expect(free_blocks(w.fs)).toBe(0);
-}
 
 describe("shared mappings", () => {
   test("two tasks, read() and write() see the same bytes", () => {
