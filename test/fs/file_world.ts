@@ -201,17 +201,13 @@ export const id_of = (call: () => unknown): string => {
 // --- one synced file, mapped ----------------------------------------------------------------------------
 export const at = (addr: api.UserAddr, bytes: number): api.UserAddr =>
   api.user_ptr_add(addr, bytes);
-/** A file of so many pages that is synced. */
-export function with_file(
+/** A file of so many pages that is synced, and mapped by everybody who wants to see it. */
+export function with_mapped_file(
   pages: number,
   options: WorldOptions = {},
-): { w: FileWorld; file: api.File; text: Uint8Array; map: api.UserAddr } {
-  const w = file_world(options);
-  const file = w.open("a");
-  const text = pattern_of(pages * P);
-  api.kernel_write(w.current, file, text, 0)._unsafeUnwrap();
-  expect(api.vfs_fsync(w.current, file)).toBeNull();
-  return { w, file, text, map: map_file(w.current, file, pages * P) };
+): ReturnType<typeof with_file> & { map: api.UserAddr } {
+  const made = with_file(pages, options);
+  return { ...made, map: map_file(made.w.current, made.file, pages * P) };
 }
 /** The events of an action. */
 export const names_of = (w: FileWorld, action: () => void): string[] => {

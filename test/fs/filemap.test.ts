@@ -7,7 +7,7 @@ import {
   contents,
   fill_disk,
   names_of,
-  with_file,
+  with_mapped_file,
   disk_image,
   file_world,
   free_blocks,
@@ -21,7 +21,7 @@ import {
 
 describe("reading", () => {
   test("what is mapped, held or dirty stays in the cache", () => {
-    const { w, file, text, map } = with_file(4);
+    const { w, file, text, map } = with_mapped_file(4);
     using _ = w;
     expect(load(w.current, map, P)).toEqual(text.slice(0, P));
     const pin = must(api.get_user_page(w.current, at(map, P), "source"));
@@ -99,7 +99,7 @@ describe("reading", () => {
 
 describe("private mappings", () => {
   test("a store copies the page: the file stays as it is, and needs no block", () => {
-    const { w, file, text } = with_file(2);
+    const { w, file, text } = with_mapped_file(2);
     using _ = w;
     const map = map_file(w.current, file, 2 * P, api.MAP_PRIVATE);
     fill_disk(w);
@@ -113,7 +113,7 @@ describe("private mappings", () => {
     expect(load(w.current, map, 2 * P)).toEqual(text);
   });
   test("pins: to write of the copy, to read of the file's page, long-term of a copy", () => {
-    const { w, file, text } = with_file(3);
+    const { w, file, text } = with_mapped_file(3);
     using _ = w;
     const map = map_file(w.current, file, 3 * P, api.MAP_PRIVATE);
     const heard = names_of(w, () => {
@@ -137,7 +137,7 @@ describe("private mappings", () => {
 });
 
 test("no memory: ENOMEM, EFAULT, and everything goes on when there is some", () => {
-  const { w, file, text } = with_file(4, { mem: 1 << 20 });
+  const { w, file, text } = with_mapped_file(4, { mem: 1 << 20 });
   using _ = w;
   expect(api.invalidate_mapping_pages(w.current, file)).toBe(4);
   using map_of = w.open("a");

@@ -7,7 +7,7 @@ import {
   contents,
   fill_disk,
   names_of,
-  with_file,
+  with_mapped_file,
   disk_image,
   file_world,
   free_blocks,
@@ -23,7 +23,7 @@ import {
 
 describe("shared mappings", () => {
   test("two tasks, read() and write() see the same bytes", () => {
-    const { w, file, text, map } = with_file(2);
+    const { w, file, text, map } = with_mapped_file(2);
     using _ = w;
     const second = api.create_task(w.machine);
     const theirs = map_file(second, file, P, api.MAP_SHARED, P);
@@ -40,7 +40,7 @@ describe("shared mappings", () => {
     expect(other.mount(disk_image(w.disk)).files).toEqual(new Map([["a", text]]));
   });
   test("the file is asked at the first store, and again after writeback", () => {
-    const { w, file, map } = with_file(1);
+    const { w, file, map } = with_mapped_file(1);
     using _ = w;
     const free = free_blocks(w.fs);
     const byte = new Uint8Array(1);
@@ -65,7 +65,7 @@ describe("shared mappings", () => {
     expect(asked()).toEqual(["page_mkwrite", "folio_mark_dirty"]);
   });
   test("no block is left: the store, the pin and write() fail, and nothing changes", () => {
-    const { w, file, text, map } = with_file(2);
+    const { w, file, text, map } = with_mapped_file(2);
     using _ = w;
     expect(load(w.current, map, 2 * P)).toEqual(text);
     fill_disk(w);
@@ -87,7 +87,7 @@ describe("shared mappings", () => {
     expect(store(w.current, map, new Uint8Array(1))).toBe(1);
   });
   test("a pin to write asks the file, a pin to read does not", () => {
-    const { w, map } = with_file(2);
+    const { w, map } = with_mapped_file(2);
     using _ = w;
     const pinned = (dir: api.Dir): string[] =>
       names_of(w, () => {
@@ -160,7 +160,7 @@ describe("shared mappings", () => {
     expect(load(w.current, at(map, 3 * P), 1)).toEqual(new Uint8Array([5]));
   });
   test("MADV_PAGEOUT leaves what is pinned: the device's store is in the file, and on the disk", () => {
-    const { w, file, text, map } = with_file(2);
+    const { w, file, text, map } = with_mapped_file(2);
     using _ = w;
     const pin = must(api.get_user_page(w.current, map, "dest"));
     const pfn = api.page_to_pfn(pin) as number;
@@ -177,7 +177,7 @@ describe("shared mappings", () => {
     expect(other.mount(disk_image(w.disk)).files).toEqual(new Map([["a", text]]));
   });
   test("mprotect(), MADV_DONTNEED and munmap() lose nothing that was stored", () => {
-    const { w, file, text, map } = with_file(3);
+    const { w, file, text, map } = with_mapped_file(3);
     using _ = w;
     const set = (index: number, value: number): number | string => {
       const done = store(w.current, at(map, index * P), new Uint8Array([value]));
