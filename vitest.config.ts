@@ -10,6 +10,7 @@ const suite = (name: string, debug: "0" | "1") => ({
     name,
     include: ["test/**/*.test.ts"],
     exclude: [compilers],
+    setupFiles: ["test/setup.ts"],
     testTimeout: 120_000,
     env: { USER_PAGE_DEBUG: debug },
   },

@@ -108,10 +108,17 @@ function run_of(map: Iomap, file: IomapFile, pos: number, count: number): Run {
 function transfer(dio: Dio, iter: IovIter, map: Iomap, run: Run): number {
   if (iov_iter_is_dest(iter)) {
     if (map.type === "IOMAP_MAPPED") return dio_read(dio, iter, run);
-    const zeroed = iov_iter_zero(run.len, iter, dio.current);
-    if (zeroed.isErr()) dio.fault(zeroed.error);
-    else dio.done(zeroed.value); // at a fault the next step fails
-    return zeroed.unwrapOr(0);
+    let zeroed = 0;
+    while (zeroed < run.len && !dio.over) {
+      const more = iov_iter_zero(run.len - zeroed, iter, dio.current); // fewer bytes, then the fault
+      if (more.isErr()) {
+        dio.fault(more.error);
+        break;
+      }
+      dio.done(more.value);
+      zeroed += more.value;
+    }
+    return zeroed;
   }
   if (map.type === "IOMAP_HOLE" || !iov_iter_is_source(iter)) {
     dio.fail(ERR_PTR("EIO", `the file system gave no place for ${run.len} bytes`));
