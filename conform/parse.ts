@@ -13,7 +13,10 @@ const MISSING: ReadonlyArray<readonly [words: RegExp, reason: string]> = [
   [/memfd_secret/, "the model has no memfd_secret()"],
   [/mTHP/, "the model maps no folios of 64 KiB"],
   [/1G hugetlb/, "the model has no folios of 1 GiB"],
-  [/over page cache|self-mapped|buffered|readFileSync|copyFile/, "the model has no page cache"],
+  [
+    /over page cache|self-mapped|buffered|readFileSync|copyFile/,
+    "buffered I/O and mappings of itself: the runner does not play the page cache",
+  ],
   [/tmpfs|\/dev\/|char devices|\/proc\//, "the model has no tmpfs, /dev or /proc"],
   [
     /vmsplice|splice|pipe\b/,

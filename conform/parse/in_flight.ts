@@ -103,7 +103,7 @@ function meanwhile({ op, phase }: Row, params: string): Reading | OutOfScope | n
     reading(part.buffer, submit, during, { call: "complete", answer: "bytes" }, at);
   switch (op) {
     case "in flight: munmap+close": {
-      if (phase.startsWith("close")) return out("the model has no descriptor of an open file");
+      if (phase.startsWith("close")) return out("the runner closes no descriptor");
       const during = step("munmap", { call: "munmap", buffer: 0 });
       const at = phase.startsWith("munmap") ? "munmap" : step_of(phase);
       return at === undefined ? null : read([during], at);

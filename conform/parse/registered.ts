@@ -106,7 +106,8 @@ function mixed_folios(phase: string, params: string): Reading | OutOfScope | nul
 function ring_io(phase: string, params: string): Reading | OutOfScope | null {
   const found = /^(READ|WRITE)(_FIXED|V)? (.+)$/.exec(params);
   if (!found) return out(`"${params}" is not understood`);
-  if (found[3]!.startsWith("buffered")) return out("buffered I/O: the model has no page cache");
+  if (found[3]!.startsWith("buffered"))
+    return out("buffered I/O: the runner does not play the page cache");
   const part = one_part(found[3]!);
   if ("reason" in part) return part;
   const { buffer, iov } = part;
