@@ -1,7 +1,8 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
-const compilers = "test/compilers/**/*.test.ts";
+/** What runs compilers and programs, which have no debug mode of this process: once is enough. */
+const compilers = ["compilers", "cli", "vitest_entry"].map((name) => `test/${name}/**/*.test.ts`);
 
 /** The same tests, with debug mode off and on. */
 const suite = (name: string, debug: "0" | "1") => ({
@@ -9,7 +10,7 @@ const suite = (name: string, debug: "0" | "1") => ({
   test: {
     name,
     include: ["test/**/*.test.ts"],
-    exclude: [compilers],
+    exclude: compilers,
     setupFiles: ["test/setup.ts"],
     testTimeout: 120_000,
     env: { USER_PAGE_DEBUG: debug },
@@ -27,7 +28,7 @@ export default defineConfig({
       suite("debug", "1"),
       {
         extends: true,
-        test: { name: "compilers", include: [compilers], testTimeout: 240_000 },
+        test: { name: "compilers", include: compilers, testTimeout: 240_000 },
       },
     ],
     coverage: {

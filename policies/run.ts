@@ -45,8 +45,9 @@ export function run_scenario(scenario: Scenario, policy: PolicyName, debug = fal
     histories: violations.map(({ history }) => history),
   };
   world[Symbol.dispose]();
-  const { leaks } = shutdown(world.machine);
+  const { leaks, lost_pages } = shutdown(world.machine);
   if (leaks.length > 0) throw new Error(`${scenario.name}: ${leaks.length} references leaked`);
+  if (lost_pages > 0) throw new Error(`${scenario.name}: ${lost_pages} pages lost`);
   return outcome;
 }
 /** What went wrong, in words; empty if nothing did. */

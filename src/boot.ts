@@ -4,8 +4,11 @@
 import { debug_probe, type DebugLevel } from "./debug/debug.js";
 import { to_machine } from "./handle/cast.js";
 import type { Machine } from "./handle/context.js";
+import { show } from "./handle/show.js";
 import { TAG_PLAIN, TAG_RECORDED } from "./handle/tags.js";
 import { new_folio_id, page_flags, page_ref, PG_allocated, PG_zero } from "./machine/arena.js";
+import { inject_faults } from "./machine/fault-inject.js";
+import { parse_fault_spec } from "./machine/fault_spec.js";
 import { MAX_PAGES, PAGE_SIZE } from "./machine/limits.js";
 import {
   assert_may_end,
@@ -17,7 +20,8 @@ import {
 } from "./machine/machine.js";
 import type { HeldReference } from "./machine/probe.js";
 import { BuddyAllocator } from "./mm/buddy.js";
-import { describe_counts, ORDER_ZERO_PAGE } from "./mm/page_ref.js";
+import { ORDER_ZERO_PAGE, page_counts } from "./mm/page_ref.js";
+import { parse_thp_anon } from "./mm/thp_anon.js";
 
 /** How a machine is built; every option has a default. */
 export interface MachineOptions {
@@ -34,6 +38,18 @@ export interface MachineOptions {
   readonly CONFIG_DEBUG_USER_PAGE_REFERENCES?: boolean | DebugLevel;
   /** Throw on a misuse that debug mode sees (the default), or record it and go on as Linux would. */
   readonly panic_on_warn?: boolean;
+  /**
+   * Let calls fail on purpose: a list of NAME@N as in docs/fault-injection.md, a seed, or "" to count only; injection() tells what
+   * failed.
+   */
+  readonly inject?: string;
+  /** What a report says of how to see it again; by default the options of this machine, which does the same in every run. */
+  readonly reproduce?: string;
+  /**
+   * Sizes of folios that anonymous memory gets beside single pages, as the kernel parameter: "64K:madvise" for 64 KiB after
+   * MADV_HUGEPAGE, "16K-64K:always;2M:never".  Powers of two from 16K to 2M; 2M:madvise unless it is named.
+   */
+  readonly thp_anon?: string;
   /** Hand out pages in an order that this seed decides, as CONFIG_SHUFFLE_PAGE_ALLOCATOR does. */
   readonly shuffle?: number;
 }
@@ -48,12 +64,15 @@ export interface ShutdownReport {
 /**
  * Boots a machine (ours).  The caller owns it: shutdown(), or the end of a `using` block.
  *
- * @param options - a RangeError for memory that is no number of pages, or too much
+ * @param options - a RangeError for memory that is no number of pages, or too much, and for an `inject` that is none
  * @example
  * using machine = boot({ mem: 16 << 20, CONFIG_DEBUG_USER_PAGE_REFERENCES: true });
  * const current = create_task(machine);
  */
 export function boot(options: MachineOptions = {}): Machine {
+  if (typeof options !== "object" || (options as unknown) === null) {
+    throw new RangeError(`boot(): ${show(options)} is no object of options`);
+  }
   const {
     mem = 64 << 20,
     movable = 0,
@@ -77,17 +96,34 @@ export function boot(options: MachineOptions = {}): Machine {
   if (mem - movable - cma < 16 * PAGE_SIZE) {
     throw new RangeError(`movable, cma: less than 16 pages of ${mem} bytes are left to the kernel`);
   }
+  const level = CONFIG_DEBUG_USER_PAGE_REFERENCES;
+  if (typeof level !== "boolean" && level !== "tags" && level !== "owners") {
+    throw new RangeError(
+      `CONFIG_DEBUG_USER_PAGE_REFERENCES: ${show(level)} is none of false, "tags", "owners", true`,
+    );
+  }
+  const faults = options.inject === undefined ? null : parse_fault_spec(options.inject);
+  const huge_anon_orders = parse_thp_anon(options.thp_anon ?? "");
   const machine = claim_machine(mem / PAGE_SIZE, panic_on_warn);
   const [cma_pages, movable_pages] = [cma / PAGE_SIZE, movable / PAGE_SIZE];
   machine.allocator = new BuddyAllocator(machine, options.shuffle, cma_pages, movable_pages);
   machine.unpinnable_from = machine.base + machine.nr_pages - cma_pages - movable_pages;
+  machine.huge_anon_orders = huge_anon_orders;
   machine.zero_pfn = make_zero_page(machine);
-  const level = CONFIG_DEBUG_USER_PAGE_REFERENCES;
   if (level !== false) {
-    machine.probe = debug_probe(machine, level, describe_counts);
+    machine.probe = debug_probe(machine, level, page_counts);
     machine.page_tags = machine.probe.records ? TAG_PLAIN | TAG_RECORDED : TAG_PLAIN;
   }
+  machine.reproduce = options.reproduce ?? null;
+  machine.booted = (inject = options.inject) => `boot(${call_text({ ...options, inject })})`;
+  if (faults !== null) inject_faults(machine, faults);
   return to_machine(machine);
+}
+/** The options as they are written in a program. */
+function call_text(options: Record<string, unknown>): string {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  if (given.length === 0) return "";
+  return `{ ${given.map(([name, value]) => `${name}: ${JSON.stringify(value)}`).join(", ")} }`;
 }
 function make_zero_page(machine: MachineState): number {
   const pfn = machine.allocator.alloc(0);

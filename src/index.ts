@@ -31,8 +31,30 @@ export type * from "./handle/page.js";
 export type * from "./handle/secure.js";
 
 export { boot, shutdown, type MachineOptions, type ShutdownReport } from "./boot.js";
+export { driver_world, type Driver, type DriverWorld, type DriverWorldOptions } from "./driver.js";
+export { inject_each, type InjectionOptions, type InjectionProgress } from "./inject.js";
+export {
+  format_injection,
+  type FindingKind,
+  type InjectionFinding,
+  type InjectionReport,
+  type InjectionRun,
+  type SkippedPoints,
+} from "./inject_report.js";
 export type { DebugLevel } from "./debug/debug.js";
 export { WouldSpin } from "./machine/arch.js";
+export {
+  injection,
+  without_faults,
+  type InjectedFault,
+  type Injection,
+} from "./machine/fault-inject.js";
+export {
+  FAULT_CAPABILITIES,
+  type FaultCapability,
+  type FaultName,
+  type FaultValue,
+} from "./machine/fault_spec.js";
 export { flush_work, kill_task, run_softirqs, schedule_work } from "./machine/context.js";
 export {
   BIO_MAX_VECS,
@@ -46,10 +68,28 @@ export {
   SECTOR_SIZE,
   TASK_SIZE,
 } from "./machine/limits.js";
-export { dmesg, misuse_reports, vmstat } from "./machine/machine.js";
-export type { VmStat } from "./machine/vmstat.js";
-export { format_report, MisuseError, type MisuseReport } from "./machine/misuse.js";
+export { vmstat, type VmStat } from "./machine/vmstat.js";
+export { dmesg, misuse_reports } from "./machine/dmesg.js";
+export {
+  format_leak,
+  format_leaks,
+  group_leaks,
+  leaks,
+  type LeakGroup,
+  type LeakReport,
+} from "./machine/leaks.js";
+export {
+  format_report,
+  MisuseError,
+  type Counts,
+  type Fact,
+  type MisuseReport,
+  type OtherReference,
+  type PageCounts,
+  type Step,
+} from "./machine/misuse.js";
 export type { HeldReference } from "./machine/probe.js";
+export { all_thrown, first_thrown } from "./machine/thrown.js";
 export {
   observe,
   on_preemption,
@@ -60,6 +100,8 @@ export {
   type PageEventName,
   type PreemptionPoint,
 } from "./machine/trace.js";
+export { TRACE_EVENTS, type TraceEventName, type TraceFields } from "./machine/trace_events.js";
+export type { TraceEvent, TraceEventOf, Tracer } from "./machine/tracepoint.js";
 
 export { make_accessible } from "./mm/accessible.js";
 export { __free, no_free_ptr, type LentOf, type Scope } from "./mm/cleanup.js";
@@ -121,6 +163,7 @@ export {
   MAP_ANONYMOUS,
   MAP_FIXED,
   MAP_FIXED_NOREPLACE,
+  MAP_POPULATE,
   MAP_PRIVATE,
   MAP_SHARED,
   PROT_EXEC,
@@ -231,6 +274,7 @@ export {
   user_backed_iter,
 } from "./lib/iov_iter.js";
 export { iov_iter_extract_bvecs } from "./lib/iov_iter_bvecs.js";
+export { fault_in_iov_iter_readable, fault_in_iov_iter_writeable } from "./lib/iov_fault_in.js";
 export {
   iov_iter_bvec,
   iov_iter_discard,
@@ -299,7 +343,7 @@ export { brd_alloc } from "./block/brd.js";
 export { LO_FLAGS_DIRECT_IO, LO_FLAGS_READ_ONLY, loop_configure } from "./block/loop.js";
 
 export { blkdev_direct_IO, direct_io, direct_io_pages } from "./fs/direct_io.js";
-export type { DioError, DioOptions, DioResult, Kiocb } from "./fs/dio.js";
+export type { DioError, DioOptions, DioResult, Kiocb, RunError } from "./fs/dio.js";
 export { iomap_dio_rw, type Iomap, type IomapFile, type Queued } from "./fs/iomap.js";
 export {
   mkfs_cowfs,
@@ -327,6 +371,11 @@ export {
   vfs_fsync,
   type Corruption,
 } from "./fs/read_write.js";
+export { proc_meminfo } from "./fs/proc/meminfo.js";
+export { proc_kpagecount, proc_kpageflags } from "./fs/proc/page.js";
+export { proc_page_owner } from "./fs/proc/page_owner.js";
+export { proc_maps, proc_pagemap, proc_smaps, proc_status } from "./fs/proc/task_mmu.js";
+export { proc_buddyinfo, proc_vmstat } from "./fs/proc/vmstat.js";
 
 export type { UvAnswer, UvCall, UvPlan, UvStat } from "./arch/s390/ultravisor.js";
 export {
@@ -336,3 +385,7 @@ export {
   uv_set_shared,
   uv_stat,
 } from "./arch/s390/uv.js";
+
+export type { ChromeEvent, ChromeTrace } from "./trace/chrome.js";
+export { trace_machine } from "./trace/trace_machine.js";
+export { start_trace, type TraceOptions, type Tracing } from "./trace/tracing.js";

@@ -100,8 +100,8 @@ describe.each(ids)("%s", (id) => {
     expect(report.sentence).toBe(MISUSE[id].sentence);
     expect(String(error)).toContain(MISUSE[id].instead);
     if (DEBUG && !NOTHING_ACQUIRED.includes(id)) {
-      const acquired = report.facts.filter((fact) => /\bacquired +by/.test(fact));
-      expect(acquired).toEqual([expect.stringMatching(place)]);
+      const acquired = report.history.filter(({ what }) => what === "acquired");
+      expect(acquired.map(({ at }) => `at ${at}`)).toEqual([expect.stringMatching(place)]);
     }
   });
   test("its correct twin is silent and leaves nothing", async () => {

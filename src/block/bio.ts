@@ -21,6 +21,7 @@ import type { BorrowedPage, Dir, SpentUserPage, UserPagePinnedFor } from "../han
 import { TAG_USER } from "../handle/tags.js";
 import { BIO_MAX_VECS, PAGE_SIZE } from "../machine/limits.js";
 import { machine_of_handle, throw_misuse } from "../machine/machine.js";
+import { fact } from "../machine/misuse.js";
 import { bvec_list_state, bvec_state, type UserBvec, type UserBvecList } from "../mm/bvec_state.js";
 import { used_pfn } from "../mm/page.js";
 import { pin_sub } from "../mm/page_ref.js";
@@ -129,8 +130,7 @@ export function add_plain(
   const p = raw(page);
   const machine = machine_of_handle(p, called);
   if (p & TAG_USER) {
-    const facts = [...(state.machine.probe?.history(p) ?? [])];
-    throw_misuse("mixed-bio", called, state.describe(), facts);
+    throw_misuse("mixed-bio", called, state.describe(), state.machine.probe?.evidence(p));
   }
   used_pfn(page, called);
   state.assert_machine(machine, called);
@@ -188,7 +188,7 @@ export function move_in(
 export function check_pins(state: BioState, pinned: UserBvec | UserBvecList, called: string): void {
   state.assert_machine(pinned.machine, called);
   if (state.dir === "dest" && pinned.dir !== "dest") {
-    throw_misuse("wrong-direction", called, pinned.describe(), [`into      ${state.describe()}`]);
+    throw_misuse("wrong-direction", called, pinned.describe(), fact("into", state.describe()));
   }
 }
 export function add_extent(state: BioState, bvec: BvecPinnedFor<Dir>, by: EndedBy): boolean {
@@ -233,7 +233,7 @@ export function __bio_add_page(
   const called = "__bio_add_page()";
   const state = filling(bio, "plain pages", called);
   if (add_plain(state, page, len, offset, called, false) === 0) {
-    throw_misuse("bio-full", called, state.describe(), state.facts());
+    throw_misuse("bio-full", called, state.describe(), state.evidence(), state.machine);
   }
 }
 

@@ -32,8 +32,7 @@ function add_accessible(
   const pfn = p >>> PAGE_HANDLE_SHIFT;
   if (ref_count(pfn) === 0) throw_no_reference(pfn, called);
   if (page_flags[pfn]! & PG_arch_1) {
-    const facts = [...(machine.probe?.history(p) ?? [])];
-    throw_misuse("inaccessible-page", called, describe_pfn(pfn), facts);
+    throw_misuse("inaccessible-page", called, describe_pfn(pfn), machine.probe?.evidence(p));
   }
   return add_plain(state, page, len, offset, called);
 }

@@ -17,6 +17,7 @@ import { SECTOR_SIZE } from "../machine/limits.js";
 import { throw_misuse } from "../machine/machine.js";
 import { bdev_state, type BlockDeviceState } from "./bdev.js";
 import { BioState, bio_state } from "./bio_state.js";
+import { trace_split } from "./blktrace.js";
 
 function clone(bio: BioState, bdev: BlockDeviceState, size: number): BioState {
   const { op, max_vecs, sector, origin } = bio;
@@ -56,6 +57,7 @@ export function split_front(bio: BioState, sectors: number): BioState {
   bio.sector += sectors;
   bio.size -= bytes;
   bio.skip += bytes;
+  if (bio.machine.tracers !== null) trace_split(bio, front);
   return front;
 }
 /**
@@ -103,7 +105,7 @@ export function bio_chain(bio: FreshBio<"plain pages" | "borrowed pages">, paren
   onto.assert_phase(called, "fresh");
   onto.assert_machine(state.machine, called);
   if (state.holds !== "plain pages" && state.holds !== "borrowed pages") {
-    throw_misuse("bio-put-with-pins", called, state.describe(), state.facts());
+    throw_misuse("bio-put-with-pins", called, state.describe(), state.evidence(), state.machine);
   }
   for (let above: BioState | null = onto; above; above = above.parent) {
     if (above === state) throw_misuse("bio-reused", called, `${state.describe()}, its own parent`);

@@ -19,9 +19,9 @@ import type { BlkError } from "../handle/errno.js";
 import type { Dir, Page } from "../handle/page.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { throw_misuse, warn_misuse } from "../machine/machine.js";
-import { make_report } from "../machine/misuse.js";
 import { bio_check_pages_dirty, bio_put, bio_release_pages } from "./bio_pages.js";
 import { bio_state, type BioState } from "./bio_state.js";
+import { trace_bio_complete } from "./blktrace.js";
 import { for_each_page } from "./bvec.js";
 
 /**
@@ -42,7 +42,8 @@ export function bio_error(bio: BioBackFromDevice): BlkError | null {
 function to_walk(bio: object, called: string): BioState {
   const state = bio_state(bio, called);
   state.assert_phase(called, "fresh", "ended");
-  if (state.emptied) throw_misuse("use-after-release", called, state.describe(), state.facts());
+  if (state.emptied)
+    throw_misuse("use-after-release", called, state.describe(), state.evidence(), state.machine);
   if (state.holds === "borrowed pages") throw_misuse("release-lent", called, state.describe());
   return state;
 }
@@ -128,7 +129,7 @@ export function bio_set_end_io_pair(bio: OwnBioFor<Dir>, pair: EndIoPair): void 
     throw new RangeError(`${called}: no pair of functions`);
   }
   if (state.holds === "borrowed pages") {
-    throw_misuse("mixed-bio", called, state.describe(), state.facts());
+    throw_misuse("mixed-bio", called, state.describe(), state.evidence(), state.machine);
   }
   if (state.parent) throw_misuse("bio-reused", called, `${state.describe()}, chained`);
   state.end_io = (ended: never, softirq) => {
@@ -140,7 +141,7 @@ export function bio_set_end_io_pair(bio: OwnBioFor<Dir>, pair: EndIoPair): void 
 function warn_of_leak(bio: BioState): void {
   if (bio.holds !== "pinned user pages" || bio.refs.length === 0) return;
   const what = `${bio.describe()}, submitted without an end_io`;
-  warn_misuse(bio.machine, make_report("leak", "submit_bio()", what, bio.facts()));
+  warn_misuse(bio.machine, "leak", "submit_bio()", what, bio.evidence());
 }
 /**
  * A bio is done, or a bio that was chained to it.  When all are, its end_io runs; a chained bio is put and ends its parent
@@ -150,6 +151,8 @@ export function bio_endio(bio: BioState, softirq: SoftirqContext): void {
   let early: BioState | null = null;
   for (let at: BioState | null = bio; at && --at.remaining === 0;) {
     at.phase = "ended";
+    if (at.refs.length > 0) at.machine.probe?.owner_is(at, "completed", "bio_endio()");
+    if (at.machine.tracers !== null) trace_bio_complete(at);
     if (at.is_clone) at.origin.clones_in_flight--;
     const { parent }: BioState = at;
     if (parent) {

@@ -14,6 +14,7 @@ import { iter_state } from "../lib/iter_state.js";
 import { machine_of } from "../machine/context.js";
 import { MAX_BIO_BYTES, PAGE_SIZE } from "../machine/limits.js";
 import { throw_misuse } from "../machine/machine.js";
+import { fact } from "../machine/misuse.js";
 import { bvec_list_state, bvec_state, type UserBvecList } from "../mm/bvec_state.js";
 import { split_user_bvec } from "../mm/user_bvec.js";
 import { add_pins, add_plain, check_pins, filling, move_in } from "./bio.js";
@@ -50,12 +51,15 @@ function check_iter(bio: BioState, iter: IovIter, current: Task, called: string)
   const { is_user, dir, iter_type } = iter_state(iter, called);
   bio.assert_machine(machine_of(current, called), called);
   if (is_user !== (bio.holds === "pinned user pages")) {
-    throw_misuse("mixed-bio", called, bio.describe(), [`from      an ${iter_type}`]);
+    throw_misuse("mixed-bio", called, bio.describe(), fact("from", `an ${iter_type}`));
   }
   if (bio.dir === "dest" && dir === "source") {
-    throw_misuse("wrong-direction", called, "an iterator over memory that is read", [
-      `into      ${bio.describe()}`,
-    ]);
+    throw_misuse(
+      "wrong-direction",
+      called,
+      "an iterator over memory that is read",
+      fact("into", bio.describe()),
+    );
   }
 }
 /** Gives the bytes of a last, unfinished block back to the iterator, and their pins. */

@@ -19,14 +19,15 @@ function with_pins(bio: object, called: string): BioState {
   const state = bio_state(bio, called);
   state.assert_phase(called, "fresh", "ended");
   state.assert_holds("pinned user pages", called);
-  if (state.emptied) throw_misuse("double-release", called, state.describe(), state.facts());
+  if (state.emptied)
+    throw_misuse("double-release", called, state.describe(), state.evidence(), state.machine);
   state.assert_no_clone_in_flight(called);
   return state;
 }
 /** Only a READ wrote into its pages. */
 function assert_written(state: BioState, called: string): void {
   if (state.dir !== "dest") {
-    throw_misuse("wrong-direction", called, state.describe(), state.facts());
+    throw_misuse("wrong-direction", called, state.describe(), state.evidence(), state.machine);
   }
 }
 /**
@@ -92,7 +93,13 @@ export const bio_put: Narrows<BioWithoutPins, { is: SpentBio<By<"bio_put">> }> =
   state.assert_phase("bio_put()", "fresh", "ended");
   state.assert_not_chained("bio_put()");
   if (state.holds === "pinned user pages" && !state.emptied && state.vecs.length > 0) {
-    throw_misuse("bio-put-with-pins", "bio_put()", state.describe(), state.facts());
+    throw_misuse(
+      "bio-put-with-pins",
+      "bio_put()",
+      state.describe(),
+      state.evidence(),
+      state.machine,
+    );
   }
   state.assert_no_clone_in_flight("bio_put()");
   state.hand_over("bio_put", "gone");

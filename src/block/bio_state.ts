@@ -9,6 +9,7 @@ import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { page_flags, PG_dirty } from "../machine/arena.js";
 import { MAX_BIO_BYTES } from "../machine/limits.js";
 import { throw_misuse, type MachineState } from "../machine/machine.js";
+import { type Evidence } from "../machine/misuse.js";
 import { set_folio_dirty } from "../mm/page-writeback.js";
 import { head_of, is_zero_pfn, pin_sub } from "../mm/page_ref.js";
 import type { BlockDeviceState } from "./bdev.js";
@@ -81,18 +82,18 @@ export class BioState {
     return `${this.op} bio of ${holds}, ${this.vecs.length} segments, ${this.size} bytes, ${this.phase}`;
   }
   /** What is known of its pages and of its end. */
-  facts(): string[] {
+  evidence(): Evidence {
     const first = this.refs[0];
-    const history = first && this.machine.probe?.history(first);
-    const facts = history ? history.map((line) => `1st page: ${line}`) : [];
-    if (this.#ended_by) facts.push(`ended     ${ENDS[this.#ended_by]}`);
-    return facts;
+    const known = first === undefined ? undefined : this.machine.probe?.evidence(first);
+    const facts = first === undefined ? [] : [{ what: "1st page", text: `pfn ${pfn_of(first)}` }];
+    if (this.#ended_by) facts.push({ what: "ended", text: ENDS[this.#ended_by] });
+    return { history: known?.history ?? [], counts: known?.counts ?? null, facts };
   }
   /** The call may go on only in these phases. */
   assert_phase(called: string, ...phases: Phase[]): void {
     // Emptied, it can be looked at and put; there is nothing to submit or add to.
     if (phases.includes(this.phase) && (!this.emptied || phases.includes("ended"))) return;
-    throw_misuse("bio-reused", called, this.describe(), this.facts());
+    throw_misuse("bio-reused", called, this.describe(), this.evidence(), this.machine);
   }
   /** What is added, or waits, is of the bio's own machine. */
   assert_machine(machine: MachineState, called: string): void {
@@ -101,7 +102,8 @@ export class BioState {
     }
   }
   assert_holds(holds: Holds, called: string): void {
-    if (this.holds !== holds) throw_misuse("mixed-bio", called, this.describe(), this.facts());
+    if (this.holds !== holds)
+      throw_misuse("mixed-bio", called, this.describe(), this.evidence(), this.machine);
   }
 
   // --- filling ------------------------------------------------------------------------------------------
@@ -183,7 +185,7 @@ export class BioState {
   /** What the clones use stays until they ended: its pages, and the table that says where they are. */
   assert_no_clone_in_flight(called: string): void {
     if (this.clones_in_flight === 0) return;
-    throw_misuse("clone-in-flight", called, this.describe(), this.facts());
+    throw_misuse("clone-in-flight", called, this.describe(), this.evidence(), this.machine);
   }
   /** A chained bio that is put before it was submitted never ends, and so its parent does not either. */
   assert_not_chained(called: string): void {

@@ -6,14 +6,29 @@ import type { HeldBio, SpentBio } from "../handle/bio.js";
 import type { ProcessContext } from "../handle/context.js";
 import { ERR_PTR, type BlkError } from "../handle/errno.js";
 import type { By } from "../handle/kinds.js";
-import { might_sleep, run_softirq, wait_for_completion } from "../machine/context.js";
+import {
+  might_sleep,
+  raise_softirq,
+  run_softirq,
+  wait_for_completion,
+} from "../machine/context.js";
+import { should_fail } from "../machine/fault-inject.js";
 import { PAGE_SIZE, SECTOR_SIZE } from "../machine/limits.js";
 import { throw_misuse, type MachineState } from "../machine/machine.js";
+import { fact } from "../machine/misuse.js";
+import { trace } from "../machine/tracepoint.js";
 import { chain, split_front } from "./bio_clone.js";
 import { bio_endio } from "./bio_end_io.js";
 import { bio_state, type BioState } from "./bio_state.js";
 import { blk_mq_start_request, Request, sectors_to_split } from "./blk-mq.js";
+import { trace_bio_in_request, trace_bio_queue } from "./blktrace.js";
 import { for_each_run } from "./bvec.js";
+
+function new_request(bio: BioState): Request {
+  const request = new Request(bio);
+  if (bio.machine.tracers !== null) trace_bio_in_request("block_getrq", bio, request);
+  return request;
+}
 
 // --- plugging ---------------------------------------------------------------------------------------------
 /** Requests wait here for bios that follow them.  Models struct blk_plug. */
@@ -27,9 +42,15 @@ class PlugState {
     this.runs_in = machine.in_kworker;
   }
   add(bio: BioState): void {
-    if (!this.requests.some((request) => request.merge(bio))) this.requests.push(new Request(bio));
+    if (this.requests.some((request) => request.merge(bio))) return;
+    if (this.machine.tracers !== null && this.requests.length === 0) {
+      trace(this.machine, "block_plug", {});
+    }
+    this.requests.push(new_request(bio));
   }
   flush(): void {
+    const nr_rq = this.requests.length;
+    if (this.machine.tracers !== null && nr_rq > 0) trace(this.machine, "block_unplug", { nr_rq });
     for (const request of this.requests.splice(0)) blk_mq_start_request(request);
   }
   [Symbol.dispose](): void {
@@ -115,17 +136,30 @@ function issue(bio: BioState): void {
   const { machine } = bio;
   const plug = machine.in_softirq > 0 ? undefined : plug_of(machine);
   if (plug) plug.add(bio);
-  else blk_mq_start_request(new Request(bio));
+  else blk_mq_start_request(new_request(bio));
+}
+/** As if the device had lost it: it ends in softirq context, and nothing was transferred.  Models should_fail_request(). */
+function fails_to_submit(bio: BioState): boolean {
+  const { machine, bdev } = bio;
+  if (!should_fail(machine, "fail_make_request", "submit_bio()")) return false;
+  raise_softirq(machine, (softirq) => {
+    bio.error ??= ERR_PTR("EIO", `${bdev.name}: fail_make_request`);
+    bio_endio(bio, softirq);
+  });
+  return true;
 }
 function submit(bio: BioState): void {
   const { origin } = bio;
   bio.hand_over("submit_bio", "submitted");
   if (bio.is_clone) origin.clones_in_flight++;
+  if (bio.machine.tracers !== null) trace_bio_queue(bio);
+  if (bio.refs.length > 0) bio.machine.probe?.owner_is(bio, "submitted", "submit_bio()");
   const error = refusal(bio);
   if (error) {
     end_at_once(bio, error);
     return;
   }
+  if (bio.machine.faults !== null && fails_to_submit(bio)) return;
   for (let front = sectors_to_split(bio); front > 0; front = sectors_to_split(bio)) {
     const part = split_front(bio, front);
     chain(part, bio);
@@ -141,8 +175,8 @@ function to_submit(bio: HeldBio, called: string): BioState {
   state.assert_phase(called, "fresh");
   const { origin } = state;
   if (state.is_clone && (origin.emptied || origin.phase === "gone")) {
-    const facts = [`pages     of a ${origin.describe()}`, ...origin.facts()];
-    throw_misuse("use-after-release", called, state.describe(), facts);
+    const evidence = { ...origin.evidence(), ...fact("pages", `of a ${origin.describe()}`) };
+    throw_misuse("use-after-release", called, state.describe(), evidence);
   }
   return state;
 }

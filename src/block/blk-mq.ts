@@ -7,12 +7,14 @@ import type { Op } from "../handle/bio.js";
 import type { SoftirqContext } from "../handle/context.js";
 import { ERR_PTR, type BlkError } from "../handle/errno.js";
 import { raise_softirq } from "../machine/context.js";
+import { fail_after, type FaultPlan } from "../machine/fault-inject.js";
 import { SECTOR_SIZE } from "../machine/limits.js";
 import { device_access } from "../mm/accessible.js";
 import { bytes_to_read, bytes_to_write } from "../mm/page_alloc.js";
 import type { BlockDeviceState } from "./bdev.js";
 import { bio_endio } from "./bio_end_io.js";
 import type { BioState } from "./bio_state.js";
+import { trace_bio_in_request, trace_rq_complete, trace_rq_issue } from "./blktrace.js";
 import { for_each_run } from "./bvec.js";
 
 /** Models struct request. */
@@ -43,9 +45,14 @@ export class Request {
     const fits = bytes + bio.size <= max_sectors * SECTOR_SIZE && segments <= max_segments;
     const alike = bio.op === this.op && bio.origin.holds === bios[0]!.origin.holds;
     if (bio.bdev !== bdev || !fits || !alike || bio.size === 0 || bytes === 0) return false;
-    if (this.sector + bytes / SECTOR_SIZE === bio.sector) bios.push(bio);
+    const behind = this.sector + bytes / SECTOR_SIZE === bio.sector;
+    if (behind) bios.push(bio);
     else if (bio.sector + bio.size / SECTOR_SIZE === this.sector) bios.unshift(bio);
     else return false;
+    if (bdev.machine.tracers !== null) {
+      const name = behind ? "block_bio_backmerge" : "block_bio_frontmerge";
+      trace_bio_in_request(name, bio, this);
+    }
     this.bytes += bio.size;
     this.#segments = segments;
     return true;
@@ -62,6 +69,23 @@ export function blk_mq_start_request(request: Request): void {
   else stats.writes++;
   if (op === "REQ_OP_READ") stats.reads_merged += merged;
   else stats.writes_merged += merged;
+  if (bdev.machine.tracers !== null) trace_rq_issue(request);
+  if (bdev.machine.faults !== null && is_held_back(request, bdev.machine.faults)) return;
+  queue_rq(request);
+}
+/** A request that is made to wait comes to its driver later. */
+function is_held_back(request: Request, faults: FaultPlan): boolean {
+  const { machine } = request.bdev;
+  const called = "blk_mq_start_request()";
+  const others = fail_after(machine, "delay_completion", called, [1, Infinity, Infinity]);
+  if (others < 0) return false;
+  faults.hold(() => {
+    queue_rq(request);
+  }, others);
+  return true;
+}
+function queue_rq(request: Request): void {
+  const { bdev } = request;
   if (bdev.queue_rq) bdev.queue_rq(request);
   else {
     raise_softirq(bdev.machine, (softirq) => {
@@ -102,6 +126,7 @@ export function blk_mq_serve(
   const { bios, bdev, op } = request;
   const { stats } = bdev;
   const thrown: unknown[] = [];
+  if (bdev.machine.tracers !== null) trace_rq_complete(request, bytes, error);
   let budget = bytes;
   const account = (done: number): void => {
     budget -= done;
@@ -119,7 +144,10 @@ export function blk_mq_serve(
     request.bytes -= bio.size;
     bios.shift();
     bio.error ??= failed ?? (bio.size > 0 || bios.length === 0 ? error : null);
-    if (bios.length === 0) stats.in_flight--;
+    if (bios.length === 0) {
+      stats.in_flight--;
+      bdev.machine.faults?.other_ended();
+    }
     try {
       bio_endio(bio, softirq);
     } catch (reason) {

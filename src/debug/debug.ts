@@ -1,6 +1,7 @@
 /** Debug mode, CONFIG_DEBUG_USER_PAGE_REFERENCES: the sole entry.  It observes and reports; it changes no result. */
 
 import type { MachineState } from "../machine/machine.js";
+import type { PageCounts } from "../machine/misuse.js";
 import type { Probe } from "../machine/probe.js";
 import { Ledger } from "./ledger.js";
 import { TagProbe } from "./tags.js";
@@ -11,9 +12,9 @@ export type DebugLevel = "tags" | "owners";
 export function debug_probe(
   machine: MachineState,
   level: true | DebugLevel,
-  describe_counts: (pfn: number) => string,
+  counts: (pfn: number) => PageCounts,
 ): Probe {
   return level === "tags"
-    ? new TagProbe(machine, describe_counts)
-    : new Ledger(machine, level === true, describe_counts);
+    ? new TagProbe(machine, counts)
+    : new Ledger(machine, level === true, counts);
 }

@@ -2,9 +2,11 @@
 
 import type { Kind, MisuseId } from "../handle/kinds.js";
 import { PAGE_HANDLE_SHIFT, TAG_PLAIN, TAG_USER } from "../handle/tags.js";
+import { GUP_PIN_COUNTING_BIAS } from "../machine/limits.js";
 import { warn_misuse, type MachineState } from "../machine/machine.js";
-import { make_report } from "../machine/misuse.js";
-import type { HeldReference, Probe, Site } from "../machine/probe.js";
+import { NO_EVIDENCE, type Evidence, type PageCounts } from "../machine/misuse.js";
+import type { HeldReference, Probe } from "../machine/probe.js";
+import { NOWHERE, type Site } from "../machine/site.js";
 
 /** Whether handles of this kind are pins. */
 export function is_pin(kind: Kind): boolean {
@@ -15,15 +17,24 @@ export function wrong_tag(kind: Kind, handle: number): MisuseId | null {
   if (is_pin(kind) === ((handle & TAG_USER) !== 0)) return null;
   return is_pin(kind) ? "page-to-put_user_page" : "pin-to-put_page";
 }
-const NOWHERE: Site = {};
+/** What a release as `kind` leaves, with the arithmetic of Linux. */
+export function counts_after(kind: Kind, before: PageCounts, nr = 1): PageCounts {
+  if (before.is_zero && is_pin(kind)) return before;
+  const single = before.pincount === null;
+  const pins = is_pin(kind) ? nr : 0;
+  const pincount = before.pincount === null ? null : before.pincount - pins;
+  const refcount = before.refcount - (single && pins > 0 ? GUP_PIN_COUNTING_BIAS : 1) * nr;
+  const maybe_pinned = pincount === null ? refcount >= GUP_PIN_COUNTING_BIAS : pincount > 0;
+  return { ...before, refcount, pincount, maybe_pinned };
+}
 
 export class TagProbe implements Probe {
   readonly records = false;
   readonly #machine: MachineState;
-  readonly #counts: (pfn: number) => string;
-  constructor(machine: MachineState, describe_counts: (pfn: number) => string) {
+  readonly #counts: (pfn: number) => PageCounts;
+  constructor(machine: MachineState, counts: (pfn: number) => PageCounts) {
     this.#machine = machine;
-    this.#counts = describe_counts;
+    this.#counts = counts;
   }
   acquired(kind: Kind, addr: number): number {
     return addr | (is_pin(kind) ? TAG_USER : TAG_PLAIN);
@@ -38,8 +49,9 @@ export class TagProbe implements Probe {
     const id = wrong_tag(kind, handle);
     if (id === null) return;
     const pfn = handle >>> PAGE_HANDLE_SHIFT;
-    const facts = [this.#counts(pfn)];
-    warn_misuse(this.#machine, make_report(id, by, `page at pfn ${pfn}`, facts));
+    const before = this.#counts(pfn);
+    const counts = { before, after: counts_after(kind, before) };
+    warn_misuse(this.#machine, id, by, `page at pfn ${pfn}`, { counts });
   }
   moved(kind: Kind, handle: number, by: string): void {
     this.released(kind, handle, by);
@@ -47,11 +59,20 @@ export class TagProbe implements Probe {
   used(): void {
     // any kind may be used
   }
-  released_among(): boolean {
-    return true; // nothing is known of single acquisitions
+  released_among(): readonly number[] {
+    return []; // nothing is known of single acquisitions
   }
-  history(): readonly string[] {
-    return [];
+  evidence(): Evidence {
+    return NO_EVIDENCE;
+  }
+  owner_is(): void {
+    // nothing is kept
+  }
+  held_by(): void {
+    // nothing is kept
+  }
+  resized(): void {
+    // nothing is kept
   }
   leaks(): readonly HeldReference[] {
     return [];

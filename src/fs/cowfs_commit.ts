@@ -70,7 +70,7 @@ export function write_commit(
   done: (error: DiskError | null) => void,
 ): void {
   const { machine } = bdev;
-  const pfn = machine.allocator.alloc(0);
+  const pfn = machine.allocator.alloc(0, false, "cowfs: commit");
   if (pfn === 0) {
     done(no_page());
     return;
@@ -105,7 +105,7 @@ function read_bytes(
   bytes: number,
 ): Uint8Array | DiskError {
   const { machine } = bdev;
-  const pfn = machine.allocator.alloc(0);
+  const pfn = machine.allocator.alloc(0, false, "cowfs: mount");
   if (pfn === 0) return no_page();
   const to = new Uint8Array(blocks.length * BLOCK_SIZE);
   try {

@@ -97,7 +97,7 @@ export class Inode implements AddressSpaceOps {
   *verify(): Iterable<readonly [index: number, message: string]> {
     const { machine } = this.fs.bdev;
     for (const index of [...this.#on_disk.keys()]) {
-      const pfn = machine.allocator.alloc(0);
+      const pfn = machine.allocator.alloc(0, false, "scrub()");
       if (pfn === 0) {
         yield [index, "no page to read it into"];
         continue;

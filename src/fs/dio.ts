@@ -10,10 +10,12 @@ import { bio_check_pages_dirty, bio_put, bio_release_pages } from "../block/bio_
 import { submit_bio } from "../block/blk-core.js";
 import type { BioBackFromDevice, BlockDevice, EndedBio, FreshBio } from "../handle/bio.js";
 import type { SoftirqContext, Task } from "../handle/context.js";
-import { PTR_ERR, type BlkError, type GupError } from "../handle/errno.js";
+import { PTR_ERR, type BlkError, type Errno, type GupError } from "../handle/errno.js";
 import { SECTOR_SIZE } from "../machine/limits.js";
 
 export type DioError = GupError | BlkError;
+/** What a file system makes of a run that could not be submitted; ENOTBLK: the rest is for buffered I/O. */
+export type RunError = BlkError | Errno<"ENOTBLK">;
 export type DioResult = Result<number, DioError>;
 /** Who asks, and who is told.  Models struct kiocb. */
 export interface Kiocb {
@@ -84,6 +86,8 @@ export class Dio {
   /** bytes that were submitted, or done without a bio: all of them count, or there is an error */
   #size = 0;
   #error: DioError | null = null;
+  /** there is no memory to go on with: an error, unless the file system makes less of it */
+  #fault: GupError | null = null;
   #ends_short = false;
   constructor(current: Task, bdev: BlockDevice, options: DioOptions, complete: Complete) {
     this.current = current;
@@ -95,7 +99,7 @@ export class Dio {
   }
   /** Nothing more is to be submitted. */
   get over(): boolean {
-    return this.#error !== null || this.#ends_short;
+    return this.#error !== null || this.#fault !== null || this.#ends_short;
   }
   /** Something is under way that will end. */
   get in_flight(): boolean {
@@ -108,7 +112,17 @@ export class Dio {
   /** There is no memory to go on with: what was submitted may be the answer, if the caller takes less. */
   fault(error: GupError): void {
     if (this.#partial && this.#size > 0 && error.errno === "EFAULT") this.#ends_short = true;
+    else this.#fault ??= error;
+  }
+  /** The file system has the last word on a run of which nothing was, or can be, submitted. */
+  end_run(error: RunError): void {
+    this.#fault = null;
+    if (error.errno === "ENOTBLK") this.#ends_short = true;
     else this.fail(error);
+  }
+  /** What stopped the submission comes before what the disk is going to say. */
+  all_submitted(): void {
+    this.#error ??= this.#fault;
   }
   /** Bytes that are done without a bio. */
   done(bytes: number): void {
@@ -118,7 +132,8 @@ export class Dio {
     if (--this.#ref === 0) this.#complete(this.result(), softirq);
   }
   result(): DioResult {
-    return this.#error ? PTR_ERR(this.#error) : ok(this.#size);
+    const error = this.#error ?? this.#fault;
+    return error ? PTR_ERR(error) : ok(this.#size);
   }
   /** Submits a bio of `bytes` that count; `release` takes what it holds when it ended. */
   submit_pinned(

@@ -9,6 +9,7 @@ import { ERR_PTR, PTR_ERR, type BlkError } from "../handle/errno.js";
 import type { IovIter } from "../handle/iov_iter.js";
 import { ITER_DEST, ITER_SOURCE } from "../handle/page.js";
 import {
+  iov_iter_count,
   iov_iter_is_dest,
   iov_iter_npages,
   iov_iter_reexpand,
@@ -68,7 +69,7 @@ export function blkdev_direct_IO(
   might_sleep(current, called);
   check_iocb(iocb, called);
   check_options(options, called);
-  const refused = refuse_alignment(bdev, iter, iocb.ki_pos);
+  const refused = refuse_alignment(limits.logical_block_size, iocb.ki_pos, iov_iter_count(iter));
   if (refused) return PTR_ERR(refused);
   const left = Math.max(0, whole_blocks(size, limits.logical_block_size) - iocb.ki_pos);
   if (left === 0 && iter.count > 0 && !iov_iter_is_dest(iter)) {

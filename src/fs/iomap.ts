@@ -6,13 +6,13 @@
 import { err, ok, type Result } from "neverthrow";
 import { bdev_state } from "../block/bdev.js";
 import { blk_flush_plug, blk_start_plug } from "../block/blk-core.js";
+import { rwbs_of } from "../block/blktrace.js";
 import type { BlockDevice, Op } from "../handle/bio.js";
 import type { AnyContext, Task } from "../handle/context.js";
-import { ERR_PTR, IS_ERR, PTR_ERR, type BlkError } from "../handle/errno.js";
+import { ERR_PTR, errno_code, IS_ERR, PTR_ERR, type BlkError } from "../handle/errno.js";
 import type { IovIter } from "../handle/iov_iter.js";
 import { iov_iter_zero } from "../lib/iov_copy.js";
 import {
-  iov_iter_count,
   iov_iter_is_dest,
   iov_iter_is_source,
   iov_iter_reexpand,
@@ -21,6 +21,7 @@ import {
 } from "../lib/iov_iter.js";
 import { might_sleep, wait_for_completion } from "../machine/context.js";
 import { throw_misuse } from "../machine/machine.js";
+import { trace, trace_id } from "../machine/tracepoint.js";
 import {
   check_options,
   Dio,
@@ -29,6 +30,7 @@ import {
   type DioResult,
   type Kiocb,
   type Run,
+  type RunError,
 } from "./dio.js";
 import { dio_read, dio_write } from "./dio_pages.js";
 
@@ -55,8 +57,22 @@ export interface IomapFile {
   readonly i_size: number;
   /** bytes of a block of the file system: a multiple of the disk's */
   readonly i_blocksize: number;
-  /** The run that `pos` lies in, at least one byte of it; for a write with a place on the disk. */
-  readonly iomap_begin: (pos: number, length: number, op: Op) => Iomap | BlkError;
+  /**
+   * The run that `pos` lies in, at least one byte of it; for a write with a place on the disk.  ENOTBLK: the transfer ends short
+   * here, for buffered I/O to go on.
+   */
+  readonly iomap_begin: (pos: number, length: number, op: Op) => Iomap | RunError;
+  /**
+   * A run is through: of its `length` bytes from `pos` on, `submitted` were.  What it answers counts where that is none: an error
+   * instead of the one that stopped the run, or ENOTBLK, which ends the transfer short, for buffered I/O to go on.
+   */
+  readonly iomap_end?: (
+    pos: number,
+    length: number,
+    submitted: number,
+    op: Op,
+    map: Iomap,
+  ) => RunError | null;
   /** A write ended: `bytes` from `pos` are on the disk.  In softirq context; of a write without bios in that of its caller. */
   readonly end_io?: (pos: number, bytes: number, context: AnyContext) => void;
 }
@@ -79,17 +95,16 @@ function check_file(file: IomapFile, called: string): void {
   if (!is_size || !Number.isSafeInteger(i_blocksize / block) || i_blocksize <= 0) {
     throw new RangeError(`${called}: a file of ${i_size} bytes in blocks of ${i_blocksize}`);
   }
-  if (typeof file.iomap_begin !== "function" || !is_optional_call(file, "end_io")) {
-    throw new RangeError(`${called}: iomap_begin or end_io is no function`);
+  const optional = ["iomap_end", "end_io"].every((call) => is_optional_call(file, call));
+  if (typeof file.iomap_begin !== "function" || !optional) {
+    throw new RangeError(`${called}: iomap_begin, iomap_end or end_io is no function`);
   }
 }
-/** What is wrong before anything is pinned. */
-export function refuse_alignment(bdev: BlockDevice, iter: IovIter, pos: number): BlkError | null {
-  const block = bdev_state(bdev, "direct I/O").limits.logical_block_size;
+/** What is wrong with a run of the disk before anything is pinned. */
+export function refuse_alignment(block: number, pos: number, count: number): BlkError | null {
   if (!Number.isSafeInteger(pos) || pos < 0 || pos % block !== 0) {
     return ERR_PTR("EINVAL", `position ${pos} is not the beginning of a block of ${block} bytes`);
   }
-  const count = iov_iter_count(iter);
   return count % block === 0
     ? null
     : ERR_PTR("EINVAL", `${count} bytes are not a number of blocks of ${block}`);
@@ -109,7 +124,7 @@ function transfer(dio: Dio, iter: IovIter, map: Iomap, run: Run): number {
   if (iov_iter_is_dest(iter)) {
     if (map.type === "IOMAP_MAPPED") return dio_read(dio, iter, run);
     let zeroed = 0;
-    while (zeroed < run.len && !dio.over) {
+    while (zeroed < run.len) {
       const more = iov_iter_zero(run.len - zeroed, iter, dio.current); // fewer bytes, then the fault
       if (more.isErr()) {
         dio.fault(more.error);
@@ -141,9 +156,14 @@ function check_map(map: Iomap, file: IomapFile, pos: number, wanted: Wanted): Bl
   const covers = offset <= pos && last > pos;
   // What is only filled with zeroes may go on after a fault inside a block, and be refused there.
   const no_disk = op === "REQ_OP_READ" ? type !== "IOMAP_MAPPED" : type === "IOMAP_HOLE";
-  const placed = addr >= 0 && last % block === 0 && (addr + pos - offset) % block === 0;
+  const placed = addr >= 0 && last % block === 0 && (addr - offset) % block === 0;
   if (!covers || !(no_disk || placed)) {
     return ERR_PTR("EIO", `the file system's run at ${offset} is not where ${pos} is, or no block`);
+  }
+  // Each run by itself: a hole takes any position and length.
+  if (!no_disk) {
+    const refused = refuse_alignment(block, pos, Math.min(last, end) - pos);
+    if (refused) return refused;
   }
   // What surrounds the write in its first and last block is zeroed.  Between two runs that would be data.
   const split = (at: number): boolean => at % file.i_blocksize !== 0 && at > ki_pos && at < end;
@@ -151,6 +171,7 @@ function check_map(map: Iomap, file: IomapFile, pos: number, wanted: Wanted): Bl
     ? ERR_PTR("EIO", `the file system's run of new blocks at ${offset} ends inside a block`)
     : null;
 }
+const HOLE = { type: "IOMAP_HOLE", addr: 0 } as const;
 /** The whole transfer. */
 interface Wanted {
   readonly op: Op;
@@ -158,38 +179,50 @@ interface Wanted {
   /** the byte behind its last */
   readonly end: number;
 }
-/** All runs, until the iterator is empty, the file ends or something failed. */
+/** All runs, until the iterator is empty or something failed. */
 function submit_all(dio: Dio, iter: IovIter, file: IomapFile, ki_pos: number, op: Op): void {
   const { i_size } = file;
   const wanted = { op, ki_pos, end: ki_pos + iter.count };
-  for (let pos = ki_pos; iter.count > 0 && !dio.over;) {
-    if (op === "REQ_OP_READ" && pos >= i_size) return;
-    const map = file.iomap_begin(pos, iter.count, op);
+  let pos = ki_pos;
+  while (iter.count > 0) {
+    // A read that begins in the file goes on behind its end, where there is a hole: Linux fills all of the memory.
+    const hole = op === "REQ_OP_READ" && pos >= i_size;
+    const length = iter.count;
+    const map = hole ? { ...HOLE, offset: pos, length } : file.iomap_begin(pos, length, op);
     const wrong = IS_ERR(map) ? map : check_map(map ?? {}, file, pos, wanted);
     if (wrong || IS_ERR(map)) {
-      dio.fail(wrong!);
-      return;
+      dio.end_run(wrong!);
+      break;
     }
+    // A bio that failed stops all that needs one.  A hole that is read needs none, and is filled all the same.
+    if (dio.over && !(op === "REQ_OP_READ" && map.type !== "IOMAP_MAPPED")) break;
     const run = run_of(map, file, pos, iter.count);
     const behind = iter.count - run.len;
+    let submitted: number;
     iov_iter_truncate(iter, run.len);
     try {
-      pos += transfer(dio, iter, map, run);
+      submitted = transfer(dio, iter, map, run);
     } finally {
       iov_iter_reexpand(iter, iter.count + behind);
     }
-    // The rest of the last block is no part of the file.
-    if (op === "REQ_OP_READ" && pos > i_size) iov_iter_revert(iter, pos - i_size);
+    const ended = hole ? null : file.iomap_end?.(pos, run.len, submitted, op, map);
+    if (ended && submitted === 0) dio.end_run(ended);
+    pos += submitted;
+    if (submitted < run.len) break;
   }
+  // What is behind the end is no part of the file.
+  if (op === "REQ_OP_READ" && pos > i_size) iov_iter_revert(iter, pos - i_size);
+  dio.all_submitted();
 }
 /**
  * Transfers between memory and a file, past the page cache: a 'dest' iterator reads the file, a 'source' one writes it, from
  * iocb.ki_pos on.  Models iomap_dio_rw().  Nothing stays pinned after the end; the iterator advances by what was submitted.
  *
- * @param iter - over any memory; its count a multiple of the disk's block
+ * @param iter - over any memory; what a run of the disk gets of it a multiple of the disk's block
  * @param options - how the pages are held, and in which order they are released
- * @returns the bytes transferred, fewer where a read meets the end of the file; "EIOCBQUEUED" when iocb.ki_complete() is going to
- *   be told.  EINVAL for a position, a length or memory that is not aligned; EFAULT where memory cannot be accessed, though what
+ * @returns the bytes transferred, fewer where a read meets the end of the file, though the memory behind is filled with zeroes;
+ *   "EIOCBQUEUED" when iocb.ki_complete() is going to be told.  EINVAL for a run of the disk at a position, with a length or with
+ *   memory that is not aligned, which holes need not be; EFAULT where memory cannot be accessed, though what
  *   lies before was transferred (with one reference for each extent nothing of that run was); ENOMEM, EIO, ENOSPC
  * @example
  * const file: IomapFile = {
@@ -218,15 +251,24 @@ export function iomap_dio_rw(
   }
   const { ki_pos } = iocb;
   const may_queue = iocb.ki_complete !== undefined;
-  const refused = refuse_alignment(file.bdev, iter, ki_pos);
-  if (refused) return PTR_ERR(refused);
+  if (!Number.isSafeInteger(ki_pos) || ki_pos < 0) {
+    return PTR_ERR<BlkError>(ERR_PTR("EINVAL", `${ki_pos} is no position`));
+  }
   const op = iov_iter_is_dest(iter) ? "REQ_OP_READ" : "REQ_OP_WRITE";
   const { i_size } = file;
   let ended: DioResult | null = null;
   let queued = false;
+  const dev = bdev_state(file.bdev, called).name;
+  const begun = { dev, pos: ki_pos, count: iter.count, rwbs: rwbs_of(op), aio: may_queue };
+  const traced = { ...begun, iocb: machine.tracers === null ? 0 : trace_id(machine, "iocb", iocb) };
+  if (machine.tracers !== null) trace(machine, "iomap_dio_rw_begin", traced);
   const dio = new Dio(current, file.bdev, options, (result, softirq) => {
     ended =
       op === "REQ_OP_READ" ? result.map((n) => Math.min(n, Math.max(0, i_size - ki_pos))) : result;
+    if (machine.tracers !== null) {
+      const ret = ended.isErr() ? errno_code(ended.error) : ended.value;
+      trace(machine, "iomap_dio_complete", { ...traced, ret });
+    }
     try {
       const written = op === "REQ_OP_WRITE" && result.isOk();
       if (written) file.end_io?.(ki_pos, result.value, softirq ?? current);

@@ -26,6 +26,14 @@ export const KINDS = {
   vm_area: { is: "kernel memory, vfree() releases it", release: "vfree()" },
   cma: { is: "contiguous pages, cma_release() gives them back", release: "cma_release()" },
   pipe: { is: "pipe, free_pipe_info() releases it", release: "free_pipe_info()" },
+  vaddr_page: {
+    is: "pinned user page of an owner, vaddr_unpin_pages() releases it",
+    release: "vaddr_unpin_pages()",
+  },
+  folio_pin: {
+    is: "pin without a handle, unpin_user_folio() releases it",
+    release: "unpin_user_folio()",
+  },
 } as const;
 export type Kind = keyof typeof KINDS;
 export type Is<K extends Kind> = (typeof KINDS)[K]["is"];

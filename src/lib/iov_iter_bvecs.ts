@@ -11,7 +11,8 @@ import type { Extracted, IovIter, IterKind, KernelBvec, KernelBvecs } from "../h
 import type { Dir } from "../handle/page.js";
 import { MAX_RW_COUNT, PAGE_SIZE } from "../machine/limits.js";
 import type { UserBvecList } from "../mm/bvec_state.js";
-import { gup_bvec, gup_bvec_failed } from "../mm/gup_bvec.js";
+import { EFAULT } from "../mm/gup.js";
+import { bytes_before_fault, gup_bvec, gup_bvec_failed } from "../mm/gup_bvec.js";
 import { FOLL } from "../mm/gup_flags.js";
 import { head_of } from "../mm/page_ref.js";
 import {
@@ -57,11 +58,12 @@ function pin_pieces(
   const extents: number[] = [];
   let before = 0;
   for (const { at, len } of pieces) {
-    const failed = gup_bvec(walk, at, len, extents);
+    const here = machine.faults === null ? len : bytes_before_fault(machine, at, len, by);
+    const failed = gup_bvec(walk, at, here, extents) || (here < len ? EFAULT : 0);
     if (failed !== 0) return gup_bvec_failed(failed, at, extents, before);
     before += len;
   }
-  return owned_extents(machine, iter.dir, extents, bytes, by);
+  return owned_extents(caller, iter.dir, extents, bytes, by);
 }
 /** Runs of pages of one folio; of what was given as a bvec, whose maker says that it is contiguous, all of it. */
 function extents_of({ segment, at, len }: Piece, iter: IterState, by: string): KernelBvec[] | null {

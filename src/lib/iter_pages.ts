@@ -7,6 +7,7 @@ import type { BorrowedPage } from "../handle/page.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { PAGE_SIZE } from "../machine/limits.js";
 import { throw_misuse, type MachineState } from "../machine/machine.js";
+import { ended_with } from "../machine/misuse.js";
 import { ref_sub } from "../mm/page_ref.js";
 import { page_index, type IterState } from "./iter_state.js";
 
@@ -58,6 +59,8 @@ export class IterPagesState {
     this.#pages = pages;
     this.offset = offset;
     this.bytes = bytes;
+    const { probe } = machine;
+    if (probe) for (const page of pages) probe.held_by(page, this, "iter_pages");
   }
   get nr_pages(): number {
     return this.#pages.length - this.#first;
@@ -68,16 +71,28 @@ export class IterPagesState {
   assert_held(called: string): void {
     if (this.#ended === null && this.machine.alive) return;
     const how = this.#ended === null ? "its machine was shut down" : ENDS[this.#ended];
-    throw_misuse("use-after-release", called, this.describe(), [`ended     ${how}`]);
+    throw_misuse(
+      "use-after-release",
+      called,
+      this.describe(),
+      ended_with(this.machine, this.#pages[0], how),
+    );
   }
   /** Moves the first page out: the caller owns its reference now.  0 if none is left. */
   shift(): number {
-    return this.nr_pages === 0 ? 0 : this.#pages[this.#first++]!;
+    if (this.nr_pages === 0) return 0;
+    const page = this.#pages[this.#first++]!;
+    this.machine.probe?.held_by(page, null);
+    return page;
   }
   release(by: EndedBy): void {
     if (this.#ended !== null) {
-      const facts = [`ended     ${ENDS[this.#ended]}`];
-      throw_misuse("double-release", `${by}()`, this.describe(), facts);
+      throw_misuse(
+        "double-release",
+        `${by}()`,
+        this.describe(),
+        ended_with(this.machine, this.#pages[0], ENDS[this.#ended]),
+      );
     }
     this.assert_held(`${by}()`);
     this.#ended = by;

@@ -11,6 +11,7 @@ import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { might_sleep } from "../machine/context.js";
 import { PAGE_SIZE, PIPE_DEF_BUFFERS } from "../machine/limits.js";
 import { throw_misuse, type MachineState } from "../machine/machine.js";
+import { ended } from "../machine/misuse.js";
 import { bytes_to_read } from "../mm/page_alloc.js";
 import { ref_sub } from "../mm/page_ref.js";
 
@@ -43,19 +44,20 @@ export class PipeInode {
   assert_held(called: string): void {
     if (!this.#freed && this.machine.alive) return;
     const how = this.#freed ? ENDS.free_pipe_info : "its machine was shut down";
-    throw_misuse("use-after-release", called, this.describe(), [`ended     ${how}`]);
+    throw_misuse("use-after-release", called, this.describe(), ended(how));
   }
   /** A fresh page at the head of the ring; null when the ring is full or no page is free. */
   push_anon(by: string): PipeBuffer | null {
     if (this.ring.length >= this.max_usage) return null;
     const { probe, allocator } = this.machine;
     probe?.reserve(1);
-    const pfn = allocator.alloc(0);
+    const pfn = allocator.alloc(0, false, by);
     if (pfn === 0) return null;
     const addr = pfn << PAGE_HANDLE_SHIFT;
     const handle = probe ? probe.acquired("page", addr, by, probe.site()) : addr;
     const buffer = { handle, offset: 0, len: 0 };
     this.ring.push(buffer);
+    this.machine.probe?.held_by(handle, this, "pipe");
     return buffer;
   }
   drop(buffer: PipeBuffer, by: string): void {
@@ -65,7 +67,7 @@ export class PipeInode {
   free(): void {
     const by = "free_pipe_info()";
     if (this.#freed) {
-      throw_misuse("double-release", by, this.describe(), [`ended     ${ENDS.free_pipe_info}`]);
+      throw_misuse("double-release", by, this.describe(), ended(ENDS.free_pipe_info));
     }
     this.assert_held(by);
     this.#freed = true;

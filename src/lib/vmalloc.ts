@@ -9,9 +9,11 @@ import type { BorrowedVmArea, HeldVmArea, OwnedVmArea, SpentVmArea } from "../ha
 import { ENDS, type By } from "../handle/kinds.js";
 import type { BorrowedPage } from "../handle/page.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
-import { might_sleep } from "../machine/context.js";
+import { might_sleep, name_of } from "../machine/context.js";
+import { should_fail } from "../machine/fault-inject.js";
 import { PAGE_SIZE } from "../machine/limits.js";
 import { throw_misuse, type MachineState } from "../machine/machine.js";
+import { ended_with } from "../machine/misuse.js";
 import { clear_pages } from "../mm/page_alloc.js";
 import { ref_sub } from "../mm/page_ref.js";
 import { lent, page_index } from "./iter_state.js";
@@ -26,6 +28,8 @@ export class VmAreaState {
     this.machine = machine;
     this.size = size;
     this.pages = pages;
+    const { probe } = machine;
+    if (probe) for (const page of pages) probe.held_by(page, this, "vm_area");
   }
   describe(): string {
     return `${this.size} bytes of kernel memory`;
@@ -33,11 +37,21 @@ export class VmAreaState {
   assert_held(called: string): void {
     if (!this.#freed && this.machine.alive) return;
     const how = this.#freed ? ENDS.vfree : "its machine was shut down";
-    throw_misuse("use-after-release", called, this.describe(), [`ended     ${how}`]);
+    throw_misuse(
+      "use-after-release",
+      called,
+      this.describe(),
+      ended_with(this.machine, this.pages[0], how),
+    );
   }
   free(): void {
     if (this.#freed) {
-      throw_misuse("double-release", "vfree()", this.describe(), [`ended     ${ENDS.vfree}`]);
+      throw_misuse(
+        "double-release",
+        "vfree()",
+        this.describe(),
+        ended_with(this.machine, this.pages[0], ENDS.vfree),
+      );
     }
     this.assert_held("vfree()");
     this.#freed = true;
@@ -79,12 +93,15 @@ export function vmalloc(
   const machine = might_sleep(current, by);
   if (!Number.isSafeInteger(size) || size < 1) return ERR_PTR("EINVAL", `${size} bytes`);
   const nr = Math.ceil(size / PAGE_SIZE);
+  if (machine.faults !== null && should_fail(machine, "fail_page_alloc", by)) {
+    return ERR_PTR("ENOMEM", `no free page for ${size} bytes`);
+  }
   if (nr > machine.allocator.free_kernel_pages) {
     return ERR_PTR("ENOMEM", `${machine.allocator.free_kernel_pages} pages are free, not ${nr}`);
   }
   const { probe } = machine;
   probe?.reserve(nr);
-  const site = probe?.site();
+  const site = probe?.site(name_of(current));
   const pages: number[] = [];
   for (let i = 0; i < nr; i++) {
     const pfn = machine.allocator.alloc(0);

@@ -13,6 +13,8 @@ import type {
 import { Fifo } from "./fifo.js";
 import { MAX_SOFTIRQ_RUN } from "./limits.js";
 import { machine_state, throw_misuse, type MachineState } from "./machine.js";
+import { type Evidence } from "./misuse.js";
+import { trace_softirq, trace_task, trace_work } from "./tracepoint.js";
 
 /** What every context is at run time. */
 export abstract class Context {
@@ -58,7 +60,13 @@ export function context_state(context: AnyContext, called: string): Context {
   if (!(context instanceof Context) || !context.machine.alive) {
     throw_misuse("not-a-handle", called, "no context of a running machine");
   }
+  const { machine } = context;
+  if (machine.tracers !== null && context instanceof TaskContext) trace_task(machine, context.pid);
   return context;
+}
+/** "task 1", "kworker" or "softirq", of a context that was looked at before. */
+export function name_of(context: AnyContext): string {
+  return context instanceof Context ? context.name : "";
 }
 /** The machine of a context that need not be able to sleep. */
 export function machine_of(context: AnyContext, called: string): MachineState {
@@ -72,7 +80,8 @@ export function might_sleep(context: ProcessContext, called: string): MachineSta
 }
 export function assert_may_sleep({ machine, may_sleep, name }: Context, called: string): void {
   if (!may_sleep || machine.in_softirq > 0) {
-    throw_misuse("sleep-in-atomic", called, `${name}, while a softirq runs`);
+    const who = may_sleep ? `${name}, while a softirq runs` : name;
+    throw_misuse("sleep-in-atomic", called, who, undefined, machine);
   }
 }
 
@@ -119,8 +128,10 @@ export function run_softirq(
   }
   machine.in_softirq++;
   try {
+    trace_softirq(machine, "softirq_entry");
     handler(softirq);
   } finally {
+    trace_softirq(machine, "softirq_exit");
     machine.in_softirq--;
   }
 }
@@ -139,7 +150,7 @@ export function wait_for_completion(
   machine: MachineState,
   done: () => boolean,
   called: string,
-  waited_for?: { describe(): string; facts(): string[] },
+  waited_for?: { describe(): string; evidence(): Evidence },
 ): void {
   const { holders, irqs } = queues_of(machine);
   const thrown: unknown[] = [];
@@ -155,7 +166,7 @@ export function wait_for_completion(
     if (!went && !run_one_work(machine, thrown)) {
       if (thrown.length > 0) break; // which is why it does not end
       const what = waited_for?.describe() ?? "nothing is in flight";
-      throw_misuse("hung-task", called, what, waited_for?.facts());
+      throw_misuse("hung-task", called, what, waited_for?.evidence());
     }
     complete();
   }
@@ -171,11 +182,22 @@ export function run_softirqs(machine: Machine): number {
 }
 function run_softirqs_of(state: MachineState): number {
   const { n, errors } = run_all_softirqs(state);
+  const more = state.faults === null ? 0 : run_held_back(state, errors);
   if (errors.length > 0) throw errors[0];
-  return n;
+  return n + more;
+}
+/** Requests that are held back on purpose end when the others did; how many. */
+function run_held_back(state: MachineState, thrown: unknown[]): number {
+  let ran = 0;
+  while (state.in_softirq === 0 && state.faults?.let_one_go() === true) {
+    const { n, errors } = run_all_softirqs(state);
+    ran += n;
+    thrown.push(...errors);
+  }
+  return ran;
 }
 /** How many ran, and the first thing that one threw. */
-function run_all_softirqs(state: MachineState): { n: number; errors: readonly unknown[] } {
+function run_all_softirqs(state: MachineState): { n: number; errors: unknown[] } {
   const errors: unknown[] = [];
   let n = 0;
   if (state.in_softirq > 0) return { n, errors };
@@ -187,11 +209,13 @@ function run_all_softirqs(state: MachineState): { n: number; errors: readonly un
       break;
     }
     n++;
+    trace_softirq(state, "softirq_entry");
     try {
       irqs.shift()!(softirq);
     } catch (error) {
       if (errors.length === 0) errors.push(error);
     }
+    trace_softirq(state, "softirq_exit");
   }
   state.in_softirq--;
   return { n, errors };
@@ -202,11 +226,13 @@ function run_one_work(machine: MachineState, thrown: unknown[]): boolean {
   const work = works.shift();
   if (!work) return false;
   machine.in_kworker++;
+  if (machine.tracers !== null) trace_work(machine, "workqueue_execute_start", work);
   try {
     work(kworker);
   } catch (error) {
     thrown.push(error);
   } finally {
+    if (machine.tracers !== null) trace_work(machine, "workqueue_execute_end", work);
     machine.in_kworker--;
   }
   return true;
@@ -226,6 +252,7 @@ export function schedule_work_on(
   machine: MachineState,
   work: (kworker: ProcessContext) => void,
 ): void {
+  if (machine.tracers !== null) trace_work(machine, "workqueue_queue_work", work);
   queues_of(machine).works.push(work);
 }
 /**
@@ -237,6 +264,7 @@ export function flush_work(machine: Machine): number {
   if (state.in_softirq > 0) throw_misuse("sleep-in-atomic", "flush_work()", "softirq");
   const { works } = queues_of(state);
   const thrown = [...run_all_softirqs(state).errors];
+  if (state.faults !== null) run_held_back(state, thrown);
   let n = 0;
   for (; works.length > 0; n++) {
     if (n === MAX_SOFTIRQ_RUN) {
@@ -245,6 +273,7 @@ export function flush_work(machine: Machine): number {
     }
     run_one_work(state, thrown);
     thrown.push(...run_all_softirqs(state).errors);
+    if (state.faults !== null) run_held_back(state, thrown);
   }
   if (thrown.length > 0) throw thrown[0];
   return n;

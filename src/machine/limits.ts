@@ -39,7 +39,9 @@ export const CHUNK_PAGES = 65536;
 /** Acquisitions a debugging machine can tell apart before serial numbers are used again. */
 export const MAX_RECORDS: number = 2 ** 21;
 /** Ended acquisitions of which a debugging machine remembers where they happened. */
-export const MAX_ENDED_SITES: number = 2 ** 16;
+export const MAX_ENDED_SITES: number = 2 ** 12;
+/** Bios of which a debugging machine remembers that they were submitted and completed. */
+export const MAX_DEBUG_OWNERS: number = 2 ** 16;
 /** Lines `dmesg()` keeps. */
 export const MAX_DMESG = 1000;
 /** Work items and completions run before the machine decides that they feed themselves. */

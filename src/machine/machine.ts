@@ -3,7 +3,9 @@
 
 import type { Machine } from "../handle/context.js";
 import type { MisuseId } from "../handle/kinds.js";
+import { show } from "../handle/show.js";
 import { HANDLE_LOW_BITS, PAGE_HANDLE_SHIFT, TAG_PLAIN, TAG_USER } from "../handle/tags.js";
+import type { PageAllocator } from "./allocator.js";
 import type { Arch } from "./arch.js";
 import {
   foll_pin_acquired,
@@ -15,6 +17,7 @@ import {
   page_mapcount,
   page_ref,
 } from "./arena.js";
+import type { FaultPlan } from "./fault-inject.js";
 import {
   CHUNK_PAGES,
   CHUNK_SHIFT,
@@ -24,25 +27,17 @@ import {
   SECTION_PAGES,
   SECTION_SHIFT,
 } from "./limits.js";
-import { format_report, make_report, MisuseError, type MisuseReport } from "./misuse.js";
+import {
+  format_report,
+  make_report,
+  MisuseError,
+  type Evidence,
+  type MisuseReport,
+} from "./misuse.js";
 import type { Probe } from "./probe.js";
+import { reproduce_of } from "./reproduce.js";
 import type { Observer, OtherCpu } from "./trace.js";
-import type { VmStat } from "./vmstat.js";
-
-/** What the allocator of mm/ gives to the machine: freeing is reached from a put, which knows no allocator. */
-export interface PageAllocator {
-  readonly free_pages: number;
-  /** of them, those that the kernel's own allocations can have */
-  readonly free_kernel_pages: number;
-  /** the area of cma_alloc(), [first, end) */
-  readonly cma: readonly [first: number, end: number];
-  /** A block of 2^order pages; `movable` for pages of users, which may come from where they must be movable. */
-  alloc(order: number, movable?: boolean): number;
-  /** one free page of the CMA area, or false */
-  take_cma_page(pfn: number): boolean;
-  /** the last reference went: `pfn` is the head */
-  free(pfn: number): void;
-}
+import { trace, type Tracer } from "./tracepoint.js";
 
 /** The machine as the library sees it. */
 export class MachineState {
@@ -59,6 +54,10 @@ export class MachineState {
   observers: Observer[] | null = null;
   /** who runs at preemption points; null when nobody does */
   other_cpus: OtherCpu[] | null = null;
+  /** who is told of each trace event; null when nobody is */
+  tracers: Tracer[] | null = null;
+  /** what fails on purpose; null when nothing does */
+  faults: FaultPlan | null = null;
   /** The low bits of every handle of a plain page: 0 when nobody looks. */
   page_tags = 0;
   allocator!: PageAllocator;
@@ -69,6 +68,11 @@ export class MachineState {
   /** the last pin of a page of a file went; set by the page cache */
   unpinned_file_page: (pfn: number) => void = () => undefined;
   zero_pfn = 0;
+  /** sizes of folios that anonymous memory gets, by their orders; set by boot() */
+  huge_anon_orders: { readonly always: number; readonly madvise: number } = {
+    always: 0,
+    madvise: 0,
+  };
   /** head of the huge zero folio, 0 before its first use */
   huge_zero_pfn = 0;
   nr_user_bvec_acquired = 0;
@@ -83,6 +87,10 @@ export class MachineState {
   in_kworker = 0;
   /** calls under way that another CPU, an observer or a plan interrupts */
   interrupted = 0;
+  /** how to get here again, for reports; null when nobody said */
+  reproduce: string | null = null;
+  /** the call that made it; with these faults, if they are given */
+  booted: (inject?: string) => string = () => "boot()";
   readonly reports: MisuseReport[] = [];
   readonly log: string[] = [];
   readonly #warned = new Set<string>();
@@ -115,6 +123,10 @@ export class MachineState {
     return ((pfn - this.base) & (CHUNK_PAGES - 1)) * PAGE_SIZE;
   }
 
+  /** Who runs now, as far as the machine knows: which task it is, only calls that name it know. */
+  get context_name(): "softirq" | "kworker" | "process" {
+    return this.in_softirq > 0 ? "softirq" : this.in_kworker > 0 ? "kworker" : "process";
+  }
   printk(line: string): void {
     if (this.log.length >= MAX_DMESG) this.log.shift();
     this.log.push(line);
@@ -137,6 +149,7 @@ const sections: Array<MachineState | undefined> = new Array<MachineState | undef
   MAX_PAGES >> SECTION_SHIFT,
 ).fill(undefined);
 let next_section = 1; // section 0 stays empty: handle 0 is NULL
+const running = new Set<MachineState>();
 
 /** The running machine that owns the page, or undefined. */
 export function machine_of_pfn(pfn: number): MachineState | undefined {
@@ -157,6 +170,7 @@ export function claim_machine(nr_pages: number, panic_on_warn: boolean): Machine
       }
       const machine = new MachineState(first * SECTION_PAGES, nr_pages, panic_on_warn);
       sections.fill(machine, first, first + wanted);
+      running.add(machine);
       next_section = first + wanted;
       return machine;
     }
@@ -198,6 +212,7 @@ export function release_machine(machine: MachineState): void {
   foll_pin_acquired.fill(0, first, last);
   foll_pin_released.fill(0, first, last);
   sections.fill(undefined, first, last);
+  running.delete(machine);
   machine.drop_memory();
 }
 
@@ -205,48 +220,10 @@ export function release_machine(machine: MachineState): void {
 /** Opens a machine; one that was shut down is refused. */
 export function machine_state(machine: Machine): MachineState {
   if (!(machine instanceof MachineState) || !machine.alive) {
-    throw new MisuseError(
-      make_report("not-a-handle", "a machine was used", "no running machine", []),
-    );
+    throw new MisuseError(make_report("not-a-handle", "a machine was used", "no running machine"));
   }
   return machine;
 }
-function sum(column: Float64Array, machine: MachineState): number {
-  const first = machine.base >>> SECTION_SHIFT;
-  const last = first + Math.ceil(machine.nr_pages / SECTION_PAGES);
-  let total = 0;
-  for (let section = first; section < last; section++) total += column[section]!;
-  return total;
-}
-/**
- * The counters that concern pins, and ours beside them.  Models `/proc/vmstat`.
- *
- * @example
- * const before = vmstat(machine).nr_foll_pin_acquired;
- */
-export function vmstat(machine: Machine): VmStat {
-  const m = machine_state(machine);
-  return {
-    nr_free_pages: m.allocator.free_pages,
-    nr_foll_pin_acquired: sum(foll_pin_acquired, m),
-    nr_foll_pin_released: sum(foll_pin_released, m),
-    nr_user_bvec_acquired: m.nr_user_bvec_acquired,
-    nr_user_bvec_released: m.nr_user_bvec_released,
-    pgfault: m.pgfault,
-    thp_fault_alloc: m.thp_fault_alloc,
-    thp_fault_fallback: m.thp_fault_fallback,
-    nr_bad_pages: m.nr_bad_pages,
-  };
-}
-/** What the machine logged: warnings and bad pages, oldest first, the last 1000 lines.  Models dmesg(1). */
-export function dmesg(machine: Machine): readonly string[] {
-  return machine_state(machine).log;
-}
-/** Misuse that was recorded (ours); only a machine with `panic_on_warn: false` goes on after one. */
-export function misuse_reports(machine: Machine): readonly MisuseReport[] {
-  return machine_state(machine).reports;
-}
-
 // --- misuse that needs no debug mode to be seen ----------------------------------------------------------
 /** The page address in a handle, without its low bits and serial number. */
 function handle_pfn(handle: number): number {
@@ -262,32 +239,67 @@ export function machine_of_handle(handle: number, called: string): MachineState 
   // What is no number is not to be calculated with: that throws something else.
   const low = machine ? handle & HANDLE_LOW_BITS : 0;
   if (!machine || handle < 0 || (low !== machine.page_tags && low !== machine.user_tags)) {
-    throw new MisuseError(make_report("not-a-handle", called, describe_value(handle), []));
+    // Perhaps of a machine that is gone; which one is not known.
+    throw_misuse("not-a-handle", called, describe_value(handle), undefined, null);
   }
   return machine;
 }
 function describe_value(value: unknown): string {
-  if (typeof value === "number") {
-    return Number.isInteger(value) && value >= 0 ? `0x${value.toString(16)}` : String(value);
-  }
-  return value === null ? "null" : typeof value;
+  const is_address = Number.isInteger(value) && (value as number) >= 0;
+  return is_address ? `0x${(value as number).toString(16)}` : show(value);
 }
 /** Throws the report, in every mode: going on is not possible. */
 export function throw_misuse(
   id: MisuseId,
   called: string,
   handle: string,
-  facts: readonly string[] = [],
+  evidence?: Evidence,
+  machine: MachineState | null = the_machine(),
 ): never {
-  throw new MisuseError(make_report(id, called, handle, facts));
+  throw new MisuseError(report_of(machine, id, called, handle, evidence));
 }
 /** What is passed together belongs to one machine. */
 export function throw_foreign(called: string): never {
   throw_misuse("not-a-handle", called, "a context and pages of two machines");
 }
-/** Throws the report, or records it on a machine that goes on. */
-export function warn_misuse(machine: MachineState, report: MisuseReport): void {
+/** Throws a report, or records it on a machine that goes on. */
+export function warn_misuse(
+  machine: MachineState,
+  id: MisuseId,
+  called: string,
+  handle: string,
+  evidence?: Evidence,
+): void {
+  const report = report_of(machine, id, called, handle, evidence);
   if (machine.panic_on_warn) throw new MisuseError(report);
-  machine.reports.push(report);
   machine.printk(format_report(report));
+}
+/** Records a report where there is no call that could be told. */
+export function record_misuse(
+  machine: MachineState,
+  id: MisuseId,
+  called: string,
+  handle: string,
+  evidence: Evidence,
+): void {
+  machine.printk(format_report(report_of(machine, id, called, handle, evidence)));
+}
+/** The report, with what the machine knows, which keeps it; who traces it is told. */
+function report_of(
+  machine: MachineState | null,
+  id: MisuseId,
+  called: string,
+  handle: string,
+  evidence?: Evidence,
+): MisuseReport {
+  if (machine === null) return make_report(id, called, handle, evidence);
+  if (machine.tracers !== null) trace(machine, "misuse", { id, called, handle });
+  const evidence_of_machine = { context: machine.context_name, reproduce: reproduce_of(machine) };
+  const report = make_report(id, called, handle, { ...evidence_of_machine, ...evidence });
+  machine.reports.push(report);
+  return report;
+}
+/** The machine that runs, if there is one alone: most misuse is seen where only the handle is at hand. */
+function the_machine(): MachineState | null {
+  return running.size === 1 ? running.values().next().value! : null;
 }

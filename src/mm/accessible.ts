@@ -27,8 +27,7 @@ import {
   warn_misuse,
   type MachineState,
 } from "../machine/machine.js";
-import { make_report } from "../machine/misuse.js";
-import { describe_counts, describe_pfn, pin_sub, ref_count } from "./page_ref.js";
+import { describe_pfn, page_counts, pin_sub, ref_count } from "./page_ref.js";
 
 /** CPUs and devices can access the page from now on: 0, or -errno.  The caller holds a reference that nobody expects. */
 export function arch_make_folio_accessible(pfn: number): number {
@@ -122,9 +121,11 @@ export function make_accessible(
   const count = ref_count(pfn);
   // All references are accounted for: the caller has none, or what keeps the page in its file or its mapping.
   if (count <= expected_folio_refs(pfn)) {
-    const facts = [describe_counts(pfn), `expected  ${expected_folio_refs(pfn)}`];
-    const id = "accessible-before-reference";
-    warn_misuse(machine, make_report(id, called, describe_pfn(pfn), facts));
+    const evidence = {
+      counts: { before: page_counts(pfn), after: null },
+      facts: [{ what: "expected", text: `${expected_folio_refs(pfn)} without the caller's` }],
+    };
+    warn_misuse(machine, "accessible-before-reference", called, describe_pfn(pfn), evidence);
   } else machine.probe?.used("page", p, called);
   const failed = arch_make_folio_accessible(pfn);
   if (failed !== 0) machine.printk(`${called}: ${describe_pfn(pfn)}: errno ${failed}`);

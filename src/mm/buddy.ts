@@ -6,6 +6,7 @@
  * memory; from normal memory only while a long-term pin is taken (PF_MEMALLOC_PIN), since it may not keep the others.
  */
 
+import type { PageAllocator } from "../machine/allocator.js";
 import {
   entire_mapcount,
   folio_table,
@@ -20,8 +21,10 @@ import {
   PG_touched,
 } from "../machine/arena.js";
 import { MAX_PAGE_ORDER } from "../machine/limits.js";
-import type { MachineState, PageAllocator } from "../machine/machine.js";
-import { describe_counts, describe_pfn } from "./page_ref.js";
+import type { MachineState } from "../machine/machine.js";
+import { describe_page_counts } from "../machine/misuse.js";
+import { trace } from "../machine/tracepoint.js";
+import { describe_pfn, page_counts } from "./page_ref.js";
 
 const NONE = -1;
 
@@ -66,6 +69,24 @@ class Zone {
       index += 1 << order;
     }
     this.free_pages = end - start;
+  }
+  /** Whether the page is in a free block of the zone. */
+  has(index: number): boolean {
+    if (index < this.start || index >= this.end) return false;
+    const { block } = this.#lists;
+    for (let order = 0; order <= MAX_PAGE_ORDER; order++) {
+      if (block[index & ~((1 << order) - 1)] === order + 1) return true;
+    }
+    return false;
+  }
+  /** Free blocks of each order. */
+  free_area(): number[] {
+    const { next } = this.#lists;
+    return Array.from(this.#first, (first) => {
+      let nr = 0;
+      for (let index = first; index !== NONE; index = next[index]!) nr++;
+      return nr;
+    });
   }
   /** Shuffled, either end of a list. */
   #heads(): boolean {
@@ -194,28 +215,43 @@ export class BuddyAllocator implements PageAllocator {
    * Takes a block; its pages have one reference on the head.  0 when nothing that large is free.
    *
    * @param movable - for a user, whose page can be moved
+   * @param by - who asks and can do without; see fault-inject.ts
    */
-  alloc(order: number, movable = false): number {
+  alloc(order: number, movable = false, by = ""): number {
+    const { faults } = this.#machine;
+    if (faults !== null && by !== "" && faults.ask(this.#machine, "fail_page_alloc", by)) return 0;
     let index = NONE;
     if (movable && this.#machine.memalloc_pin === 0) {
       index = this.#movable.take(order);
       if (index === NONE) index = this.#cma.take(order);
     }
     if (index === NONE) index = this.#normal.take(order);
-    return index === NONE ? 0 : this.#prepare(this.#machine.base + index, order);
+    return index === NONE ? 0 : this.#prepare(this.#machine.base + index, order, movable);
+  }
+  free_areas(): ReadonlyArray<readonly number[]> {
+    return [this.#normal, this.#cma, this.#movable].map((zone) => zone.free_area());
+  }
+  is_free(pfn: number): boolean {
+    const index = pfn - this.#machine.base;
+    return [this.#normal, this.#cma, this.#movable].some((zone) => zone.has(index));
   }
   /** Takes one free page of the CMA area; false if it is not free. */
   take_cma_page(pfn: number): boolean {
     if (!this.#cma.take_page(pfn - this.#machine.base)) return false;
-    this.#prepare(pfn, 0);
+    this.#prepare(pfn, 0, false);
     return true;
   }
-  #prepare(pfn: number, order: number): number {
+  #prepare(pfn: number, order: number, movable: boolean): number {
     const nr = 1 << order;
     if (order === 0) page_ref[pfn] = 1;
     else page_ref.fill(~new_folio_id(1, 0, pfn, order), pfn, pfn + nr);
     for (let i = pfn; i < pfn + nr; i++)
       page_flags[i] = (page_flags[i]! & PG_touched) | PG_allocated;
+    const machine = this.#machine;
+    if (machine.tracers !== null) {
+      trace(machine, "mm_page_alloc", { pfn, order, migratetype: movable ? 1 : 0 });
+      trace(machine, "page_ref_set", { pfn, count: 1, val: 1 });
+    }
     return pfn;
   }
 
@@ -226,11 +262,17 @@ export class BuddyAllocator implements PageAllocator {
     const order = id ? folio_table[(id << 2) + FOLIO_ORDER]! : 0;
     const nr = 1 << Math.max(order, 0);
     const why = this.#bad(pfn, nr, id);
+    const machine = this.#machine;
+    if (machine.tracers !== null) {
+      const block = { pfn, order: Math.max(order, 0) };
+      if (why === null) trace(machine, "mm_page_free", block);
+      else trace(machine, "bad_page", { ...block, reason: why });
+    }
     if (why !== null) {
       this.#machine.nr_bad_pages += nr;
       for (let i = pfn; i < pfn + nr; i++) page_flags[i] = page_flags[i]! & ~PG_allocated;
       this.#machine.printk(
-        `BUG: bad page, ${why}: ${describe_pfn(pfn)}, ${nr} page(s) are lost; ${describe_counts(pfn)}`,
+        `BUG: bad page, ${why}: ${describe_pfn(pfn)}, ${nr} page(s) are lost; ${describe_page_counts(page_counts(pfn))}`,
       );
       return;
     }

@@ -7,6 +7,7 @@ import { ENDS, type EndedBy } from "../handle/kinds.js";
 import type { Dir, LentUserPage } from "../handle/page.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { throw_misuse, type MachineState } from "../machine/machine.js";
+import { ended, ended_with, fact, NO_EVIDENCE, type Evidence } from "../machine/misuse.js";
 import { set_folio_dirty } from "./page-writeback.js";
 import { pin_sub } from "./page_ref.js";
 
@@ -25,21 +26,21 @@ abstract class Extents {
   /** The handle of an extent, for its history; 0 if there is none. */
   abstract get first(): number;
   /** What debug mode knows of it, and how it ended. */
-  facts(): string[] {
-    const history = this.first === 0 ? undefined : this.machine.probe?.history(this.first);
-    return history ? [...history] : this.ended === null ? [] : [`ended     ${ENDS[this.ended]}`];
+  evidence(): Evidence {
+    if (!this.machine.alive) return ended("its machine was shut down");
+    if (this.ended === null) return NO_EVIDENCE;
+    return ended_with(this.machine, this.first || undefined, ENDS[this.ended]);
   }
   /** Drops the reference of each extent that is left. */
   protected abstract drop(by: string): void;
   assert_held(called: string): void {
     if (this.ended === null && this.machine.alive) return;
-    const facts = this.machine.alive ? this.facts() : ["ended     its machine was shut down"];
-    throw_misuse("use-after-release", called, this.describe(), facts);
+    throw_misuse("use-after-release", called, this.describe(), this.evidence(), this.machine);
   }
   /** The handle's life ends here; a second time is misuse. */
   end(by: EndedBy): void {
     if (this.ended !== null) {
-      throw_misuse("double-release", `${by}()`, this.describe(), this.facts());
+      throw_misuse("double-release", `${by}()`, this.describe(), this.evidence(), this.machine);
     }
     this.assert_held(`${by}()`);
     this.ended = by;
@@ -58,10 +59,18 @@ function drop_extent(machine: MachineState, page: number, by: string): void {
   pin_sub(pfn_of(page), 1);
 }
 /** The handle of an extent: its first page, and in debug mode the identity of its one reference. */
-export function acquired_extent(machine: MachineState, addr: number, dir: Dir, by: string): number {
+export function acquired_extent(
+  machine: MachineState,
+  addr: number,
+  dir: Dir,
+  by: string,
+  nr_pages = 1,
+): number {
   machine.nr_user_bvec_acquired++;
   const { probe } = machine;
-  return probe ? probe.acquired("bvec", addr, by, probe.site(), { dest: dir === "dest" }) : addr;
+  return probe
+    ? probe.acquired("bvec", addr, by, probe.site(), { dest: dir === "dest", nr_pages })
+    : addr;
 }
 
 /** One extent.  Those a list lends have an owner. */
@@ -90,6 +99,7 @@ export class UserBvec extends Extents {
     this.offset = offset;
     this.len = len;
     this.owner = owner;
+    if (!owner) machine.probe?.held_by(handle, this);
   }
   override get first(): number {
     return this.handle;
@@ -103,9 +113,12 @@ export class UserBvec extends Extents {
   }
   override end(by: EndedBy): void {
     if (this.owner)
-      throw_misuse("release-lent", `${by}()`, this.describe(), [
-        `owner     ${this.owner.describe()}`,
-      ]);
+      throw_misuse(
+        "release-lent",
+        `${by}()`,
+        this.describe(),
+        fact("owner", this.owner.describe()),
+      );
     super.end(by);
   }
   protected override drop(by: string): void {
@@ -127,6 +140,8 @@ export class UserBvecList extends Extents {
     super(machine, dir);
     this.#extents = extents;
     this.#count = count;
+    const { probe } = machine;
+    if (probe) for (let i = 0; i < extents.length; i += 3) probe.held_by(extents[i]!, this);
   }
   override get first(): number {
     return this.#extents[0] ?? 0;
@@ -141,8 +156,8 @@ export class UserBvecList extends Extents {
   assert_has(lent: UserBvec, called: string): void {
     this.assert_held(called);
     if (lent.index >= this.#first) return;
-    const moved = ["ended     moved out of its list"];
-    throw_misuse("use-after-release", called, `extent at pfn ${pfn_of(lent.handle)}`, moved);
+    const what = `extent at pfn ${pfn_of(lent.handle)}`;
+    throw_misuse("use-after-release", called, what, ended("moved out of its list"));
   }
   /** Moves the front out, if there is one: the caller owns its reference then. */
   shift(): UserBvec | null {
@@ -166,6 +181,7 @@ export class UserBvecList extends Extents {
   unshift({ handle, offset, len }: UserBvec): void {
     this.#first -= 3;
     this.#extents.splice(this.#first, 3, handle, offset, len);
+    this.machine.probe?.held_by(handle, this);
     this.#count += len;
   }
   /** What is left, in a list of its own. */

@@ -23,6 +23,7 @@ import type {
   user_pages,
 } from "../handle/page.js";
 import { is_of_running_machine, throw_misuse } from "../machine/machine.js";
+import { ended } from "../machine/misuse.js";
 import { UserBvecList } from "./bvec_state.js";
 import { UserPages } from "./user_pages.js";
 
@@ -60,7 +61,7 @@ class ScopeOf<H> {
   }
   #held(called: string): H {
     if (this.#handle === null) {
-      throw_misuse("use-after-release", called, "scope", ["ended     moved out or released"]);
+      throw_misuse("use-after-release", called, "scope", ended("moved out or released"));
     }
     return this.#handle;
   }

@@ -18,8 +18,9 @@ import { ENDS, type By } from "../handle/kinds.js";
 import type { BorrowedPage } from "../handle/page.js";
 import { show } from "../handle/show.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
-import { might_sleep } from "../machine/context.js";
+import { might_sleep, name_of } from "../machine/context.js";
 import { throw_misuse, type MachineState } from "../machine/machine.js";
+import { ended_with } from "../machine/misuse.js";
 import { migrate_pages } from "./migrate.js";
 import { head_of, order_of, ref_sub } from "./page_ref.js";
 
@@ -31,6 +32,8 @@ class CmaState {
   constructor(machine: MachineState, pages: readonly number[]) {
     this.machine = machine;
     this.pages = pages;
+    const { probe } = machine;
+    if (probe) for (const page of pages) probe.held_by(page, this, "cma");
   }
   get nr_pages(): number {
     return this.pages.length;
@@ -41,7 +44,12 @@ class CmaState {
   assert_held(called: string): void {
     if (!this.#released && this.machine.alive) return;
     const how = this.#released ? ENDS.cma_release : "its machine was shut down";
-    throw_misuse("use-after-release", called, this.#describe(), [`ended     ${how}`]);
+    throw_misuse(
+      "use-after-release",
+      called,
+      this.#describe(),
+      ended_with(this.machine, this.pages[0], how),
+    );
   }
   #describe(): string {
     return `${this.nr_pages} pages of the CMA area`;
@@ -49,7 +57,12 @@ class CmaState {
   release(): void {
     const by = "cma_release()";
     if (this.#released) {
-      throw_misuse("double-release", by, this.#describe(), [`ended     ${ENDS.cma_release}`]);
+      throw_misuse(
+        "double-release",
+        by,
+        this.#describe(),
+        ended_with(this.machine, this.pages[0], ENDS.cma_release),
+      );
     }
     this.assert_held(by);
     this.#released = true;
@@ -140,7 +153,7 @@ export function cma_alloc(
       first = next;
       continue;
     }
-    const site = probe?.site();
+    const site = probe?.site(name_of(current));
     const pages: number[] = [];
     for (let pfn = first; pfn < first + count; pfn++) {
       const addr = pfn << PAGE_HANDLE_SHIFT;

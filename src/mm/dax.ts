@@ -9,6 +9,7 @@ import { to_dax_file } from "../handle/cast.js";
 import type { DaxFile, ProcessContext } from "../handle/context.js";
 import { ERR_PTR, type Errno } from "../handle/errno.js";
 import { might_sleep } from "../machine/context.js";
+import { should_fail } from "../machine/fault-inject.js";
 import { PAGE_SIZE } from "../machine/limits.js";
 import type { MachineState } from "../machine/machine.js";
 import { OpenFile, type MappedFile } from "./mm_types.js";
@@ -93,6 +94,9 @@ export function dax_file(
   if (!Number.isSafeInteger(bytes) || bytes < 1) return ERR_PTR("EINVAL", `${bytes} bytes`);
   const nr = Math.ceil(bytes / PAGE_SIZE);
   const { free_kernel_pages } = machine.allocator;
+  if (machine.faults !== null && should_fail(machine, "fail_page_alloc", "dax_file()")) {
+    return ERR_PTR("ENOMEM", `no free page for ${bytes} bytes`);
+  }
   if (nr > free_kernel_pages) {
     return ERR_PTR("ENOMEM", `${free_kernel_pages} pages are free, not ${nr}`);
   }

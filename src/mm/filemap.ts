@@ -21,7 +21,13 @@ import { wait_for_completion } from "../machine/context.js";
 import { PAGE_SIZE } from "../machine/limits.js";
 import type { MachineState } from "../machine/machine.js";
 import { arch_make_folio_accessible } from "./accessible.js";
-import { cached_page, file_page_unpinned, set_cached_page, tell } from "./address_space.js";
+import {
+  cached_page,
+  file_page_unpinned,
+  set_cached_page,
+  tell,
+  trace_folio,
+} from "./address_space.js";
 import { VM_FAULT_SIGBUS } from "./memory.js";
 import type { MappedFile, Vma } from "./mm_types.js";
 import { clear_pages } from "./page_alloc.js";
@@ -113,7 +119,7 @@ export class AddressSpace implements MappedFile {
       if (frozen) throw_would_spin("a lookup in the page cache", "the CPU that froze the page");
       return found;
     }
-    const pfn = this.machine.allocator.alloc(0, true);
+    const pfn = this.machine.allocator.alloc(0, true, "filemap_alloc_folio()");
     if (pfn === 0) return no_page(index);
     const to = lend_page((pfn << PAGE_HANDLE_SHIFT) | this.machine.page_tags);
     let kept = false;
@@ -133,7 +139,7 @@ export class AddressSpace implements MappedFile {
   }
   /** A page of zeroes that was not in the cache; 0 when memory is out. */
   add_page(index: number): number {
-    const pfn = this.machine.allocator.alloc(0, true);
+    const pfn = this.machine.allocator.alloc(0, true, "filemap_alloc_folio()");
     if (pfn === 0) return 0;
     clear_pages(this.machine, pfn, 1);
     this.#insert(index, pfn);
@@ -146,6 +152,8 @@ export class AddressSpace implements MappedFile {
     page_flags[pfn] = page_flags[pfn]! | PG_file;
     this.i_pages.set(index, pfn);
     set_cached_page(pfn, { mapping: this, index });
+    const { machine } = this;
+    if (machine.tracers !== null) trace_folio(machine, pfn, "mm_filemap_add_to_page_cache");
   }
   /** The page leaves the file, whoever holds it keeps the memory.  Models filemap_remove_folio(). */
   remove_page(index: number, pfn: number): void {
@@ -212,6 +220,7 @@ export class AddressSpace implements MappedFile {
   /** Models folio_wait_stable(). */
   wait_for_stable(pfn: number): void {
     if ((page_flags[pfn]! & PG_writeback) === 0) return;
+    if (this.machine.tracers !== null) trace_folio(this.machine, pfn, "folio_wait_writeback");
     const done = (): boolean => (page_flags[pfn]! & PG_writeback) === 0;
     wait_for_completion(this.machine, done, "folio_wait_stable()");
   }

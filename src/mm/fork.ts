@@ -15,8 +15,9 @@ import {
 import { task_state, TaskContext } from "../machine/context.js";
 import { PAGE_SIZE, PMD_SIZE } from "../machine/limits.js";
 import { preempt } from "../machine/trace.js";
+import { trace } from "../machine/tracepoint.js";
 import { map_huge, split_huge_pmd } from "./huge_memory.js";
-import { FAULT_FLAG_WRITE, map_anon } from "./memory.js";
+import { FAULT_FLAG_WRITE, map_anon, no_page_table } from "./memory.js";
 import { VM_DONTCOPY, VM_SHARED, Vma, type MmState } from "./mm_types.js";
 import { exit_mm, mm_alloc } from "./mmap.js";
 import { bytes_to_read, bytes_to_write } from "./page_alloc.js";
@@ -44,6 +45,8 @@ class ForkedContext extends TaskContext {
   [Symbol.dispose](): void {
     if (!this.#mm.alive) return;
     this.#mm.assert_unused("exit_task()");
+    const { machine, pid } = this;
+    if (machine.tracers !== null) trace(machine, "sched_process_exit", { pid });
     exit_mm(this.#mm);
   }
 }
@@ -72,7 +75,13 @@ export function fork(current: Task): ForkedTask | Errno<"ENOMEM"> {
     if (!copied) exit_mm(child);
   }
   if (!copied) return ERR_PTR("ENOMEM", "no free page for the child's copy of a pinned page");
-  return to_forked_task(new ForkedContext(child, task_state(current, "fork()")));
+  const parent = task_state(current, "fork()");
+  const made = new ForkedContext(child, parent);
+  if (mm.machine.tracers !== null) {
+    const fields = { parent_pid: parent.pid, child_pid: made.pid };
+    trace(mm.machine, "sched_process_fork", fields);
+  }
+  return to_forked_task(made);
 }
 function dup_mmap(mm: MmState, child: MmState): boolean {
   for (const vma of mm.vmas) {
@@ -138,6 +147,7 @@ function copy_huge_pmd(mm: MmState, child: MmState, slot: number, addr: number):
 function copy_pte(vma: Vma, copy: Vma, at: number, addr: number): boolean {
   const { mm } = vma;
   const pmd = pmd_number(addr);
+  if (mm.machine.faults !== null && no_page_table(copy.mm, pmd)) return false;
   const to = (table_below(pmd_alloc(copy.mm.pgd, pmd)) << 9) + pte_index(addr, pmd);
   const pte = page_tables[at]!;
   const pfn = pte >>> PAGE_HANDLE_SHIFT;
@@ -161,7 +171,7 @@ function copy_present_page(copy: Vma, to: number, from: number): boolean {
   const { machine } = copy.mm;
   // Read first: that may throw, or let another CPU run.
   const bytes = bytes_to_read(machine, from, 0, PAGE_SIZE);
-  const pfn = machine.allocator.alloc(0, true);
+  const pfn = machine.allocator.alloc(0, true, "copy_present_page()");
   if (pfn === 0) return false;
   bytes_to_write(machine, pfn, 0, PAGE_SIZE).set(bytes);
   map_anon(copy, to, pfn, FAULT_FLAG_WRITE);

@@ -10,8 +10,9 @@ import { errno_code } from "../handle/errno.js";
 import type { FastGetFlags, GetFlags, GupFlagBits } from "../handle/gup_flags.js";
 import type { BorrowedDestPage, BorrowedPage, Page } from "../handle/page.js";
 import { might_sleep } from "../machine/context.js";
+import { pages_before_fault } from "../machine/fault-inject.js";
 import { PAGE_SIZE } from "../machine/limits.js";
-import { gup_walk } from "./gup.js";
+import { EFAULT, gup_walk } from "./gup.js";
 import { GUP_BATCH, gup_pages } from "./gup_fast.js";
 import { FOLL, illegal_flags } from "./gup_flags.js";
 import { set_folio_dirty } from "./page-writeback.js";
@@ -50,12 +51,13 @@ export function get_pages(
   if (refused) return errno_code(refused);
   const walk = walk_of(caller, bits | FOLL.GET | FOLL.TOUCH);
   const { probe } = machine;
-  const site = probe?.site();
+  const site = probe?.site(caller.context.name);
   if (pages !== null) probe?.reserve(nr);
   const first = start - (start % PAGE_SIZE);
+  const stop = machine.faults === null ? nr : pages_before_fault(machine, nr, by);
   let done = 0;
-  while (done < nr) {
-    const want = Math.min(nr - done, GUP_BATCH);
+  while (done < stop) {
+    const want = Math.min(stop - done, GUP_BATCH);
     const got = gup_walk(walk, first + done * PAGE_SIZE, want);
     if (got < 0) return done || got;
     for (let i = 0; i < got; i++) {
@@ -67,7 +69,7 @@ export function get_pages(
     done += got;
     if (got < want) break;
   }
-  return done;
+  return done === 0 && stop < nr ? EFAULT : done;
 }
 /**
  * Takes plain references on user pages.  Models get_user_pages(), since Linux 6.5 without the vmas.

@@ -7,6 +7,8 @@ import { ERR_PTR, type GupError } from "../handle/errno.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { throw_would_spin } from "../machine/arch.js";
 import { page_flags, page_tables, PG_anon_exclusive, PG_file } from "../machine/arena.js";
+import type { TaskContext } from "../machine/context.js";
+import { should_fail } from "../machine/fault-inject.js";
 import { PAGE_SIZE } from "../machine/limits.js";
 import { pinned_accessible } from "./accessible.js";
 import { file_page_pinned } from "./address_space.js";
@@ -38,7 +40,7 @@ export const EINTR = -4;
 /** While the call waits for the lock. */
 export const EAGAIN = -11;
 const ENOMEM = -12;
-const EFAULT = -14;
+export const EFAULT = -14;
 const EOPNOTSUPP = -95;
 /** ENOMEM of FOLL_LONGTERM: a page could not be moved to where it may stay, and nothing is pinned. */
 export const MIGRATION_FAILED: number = ENOMEM - 4096;
@@ -79,7 +81,11 @@ export interface Walk {
   /** pages that the fast walk took before the slow one began; FOLL_LONGTERM keeps them */
   nr_fast: number;
   /** what a pending SIGKILL makes of the walk: -errno, or 0 */
-  readonly killed: number;
+  killed: number;
+  /** the same of one that comes while it waits */
+  readonly if_killed: number;
+  /** on whose behalf; null for a kworker, which nobody kills */
+  readonly task: TaskContext | null;
 }
 
 /**
@@ -116,6 +122,7 @@ function gup_walk_locked(
   const { mm, flags } = walk;
   while (done < nr) {
     const addr = start + done * PAGE_SIZE;
+    if (mm.machine.faults !== null) may_be_killed(walk);
     if (walk.killed !== 0) return done || walk.killed;
     const vma = mm.vma_at(addr);
     const refused = check_vma_flags(vma, flags);
@@ -140,6 +147,14 @@ function gup_walk_locked(
     gup_pages[done++] = page;
   }
   return done;
+}
+/** A SIGKILL that is injected comes here.  Models the look at fatal_signal_pending(). */
+export function may_be_killed(walk: Walk): void {
+  const { machine } = walk.mm;
+  if (walk.task === null || walk.killed !== 0) return;
+  if (!should_fail(machine, "kill_wait", "__get_user_pages()")) return;
+  walk.task.killed = true;
+  walk.killed = walk.if_killed;
 }
 /** The fast walk took `done` pages before the slow one had to wait. */
 function undo_and_spin(mm: MmState, done: number, flags: number): never {

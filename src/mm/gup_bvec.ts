@@ -14,6 +14,7 @@ import {
   page_tables,
   PG_file,
 } from "../machine/arena.js";
+import { pages_before_fault } from "../machine/fault-inject.js";
 import {
   GUP_PIN_COUNTING_BIAS,
   HPAGE_PMD_NR,
@@ -21,10 +22,11 @@ import {
   PMD_SIZE,
   SECTION_SHIFT,
 } from "../machine/limits.js";
+import type { MachineState } from "../machine/machine.js";
 import { preempt } from "../machine/trace.js";
 import { pinned_accessible } from "./accessible.js";
 import { file_page_pinned } from "./address_space.js";
-import { check_vma_flags, gup_error, gup_slow, SPINS, type Walk } from "./gup.js";
+import { check_vma_flags, gup_error, gup_slow, may_be_killed, SPINS, type Walk } from "./gup.js";
 import { is_countable, must_unshare, warn_count } from "./gup_fast.js";
 import { entry_at } from "./gup_fast_race.js";
 import { FOLL } from "./gup_flags.js";
@@ -148,6 +150,17 @@ function take_raced(
   if (!joins) pin_sub(pfn, 1);
   return false;
 }
+/** Bytes of a range that come before the page at which the call is made to fail; `len` if it is not. */
+export function bytes_before_fault(
+  machine: MachineState,
+  addr: number,
+  len: number,
+  by: string,
+): number {
+  const nr = pages_of(addr, len);
+  const pages = pages_before_fault(machine, nr, by);
+  return pages === nr ? len : Math.max(0, pages * PAGE_SIZE - (addr % PAGE_SIZE));
+}
 /** Puts the extents back, and says where the walk, which had come from `addr` past `before` bytes of others, failed. */
 export function gup_bvec_failed(
   failed: number,
@@ -210,6 +223,7 @@ function not_countable(mm: MmState, pfn: number): number {
 function slow(walk: Walk, addr: number): number {
   const { mm, flags } = walk;
   mm.assert_no_writer("mmap_read_lock()");
+  if (mm.machine.faults !== null) may_be_killed(walk);
   if (walk.killed !== 0) return walk.killed;
   const vma = mm.vma_at(addr);
   const refused = check_vma_flags(vma, flags);

@@ -15,10 +15,11 @@ import { new_page_table } from "../machine/arena.js";
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PMD_SIZE } from "../machine/limits.js";
 import type { MachineState } from "../machine/machine.js";
 import type { MmState, Vma } from "./mm_types.js";
-import { VM_HUGEPAGE, VM_WRITE } from "./mm_types.js";
+import { VM_WRITE } from "./mm_types.js";
 import { clear_pages } from "./page_alloc.js";
 import { ref_add, ref_count, ref_sub } from "./page_ref.js";
 import { _PAGE_PRESENT, _PAGE_PSE, _PAGE_RW, PTE_FLAGS } from "./pgtable.js";
+import { thp_vma_allowable_orders } from "./thp_anon.js";
 
 /** Not with a huge page: try with small ones. */
 export const VM_FAULT_FALLBACK = 4;
@@ -26,7 +27,11 @@ export const VM_FAULT_FALLBACK = 4;
 /** Whether these 2 MiB may be one page. */
 function thp_allowed(vma: Vma, pmd: number): boolean {
   const start = pmd * PMD_SIZE;
-  return (vma.flags & VM_HUGEPAGE) !== 0 && start >= vma.start && start + PMD_SIZE <= vma.end;
+  return (
+    (thp_vma_allowable_orders(vma) & HPAGE_PMD_NR) !== 0 &&
+    start >= vma.start &&
+    start + PMD_SIZE <= vma.end
+  );
 }
 export function do_huge_pmd_anonymous_page(
   mm: MmState,
@@ -62,7 +67,7 @@ export function do_huge_pmd_wp_page(mm: MmState, vma: Vma, slot: number, flags: 
 }
 
 function map_new_huge_page(mm: MmState, vma: Vma, slot: number): number {
-  const head = mm.machine.allocator.alloc(HPAGE_PMD_ORDER, true);
+  const head = mm.machine.allocator.alloc(HPAGE_PMD_ORDER, true, "do_huge_pmd_anonymous_page()");
   if (head === 0) return fallback(mm);
   mm.machine.thp_fault_alloc++;
   clear_pages(mm.machine, head, HPAGE_PMD_NR);
@@ -96,7 +101,7 @@ export function zap_huge_pmd(slot: number): void {
 /** The one huge zero folio, allocated at its first use; it keeps a reference of its own. */
 function huge_zero_page(machine: MachineState): number {
   if (machine.huge_zero_pfn === 0) {
-    const head = machine.allocator.alloc(HPAGE_PMD_ORDER);
+    const head = machine.allocator.alloc(HPAGE_PMD_ORDER, false, "mm_get_huge_zero_folio()");
     if (head === 0) return 0;
     clear_pages(machine, head, HPAGE_PMD_NR);
     page_flags[head] = page_flags[head]! | PG_huge_zero;

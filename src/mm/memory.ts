@@ -12,8 +12,10 @@ import {
   PG_ksm,
   PG_arch_1,
 } from "../machine/arena.js";
+import { should_fail } from "../machine/fault-inject.js";
 import { PAGE_SIZE } from "../machine/limits.js";
 import { machine_of_pfn } from "../machine/machine.js";
+import { trace } from "../machine/tracepoint.js";
 import { arch_make_folio_accessible } from "./accessible.js";
 import {
   do_huge_pmd_anonymous_page,
@@ -23,17 +25,19 @@ import {
 import type { MmState, Vma } from "./mm_types.js";
 import { VM_SHARED, VM_WRITE } from "./mm_types.js";
 import { bytes_to_read, bytes_to_write, clear_pages } from "./page_alloc.js";
-import { describe_pfn, is_zero_pfn, ref_add, ref_count, ref_sub } from "./page_ref.js";
+import { describe_pfn, is_zero_pfn, order_of, ref_add, ref_count, ref_sub } from "./page_ref.js";
 import {
   _PAGE_PSE,
   _PAGE_RW,
   is_swap_pte,
   pmd_alloc,
   pmd_number,
+  pmd_slot,
   pte_index,
   table_below,
 } from "./pgtable.js";
 import { swap_bytes, swap_free } from "./swapfile.js";
+import { alloc_anon_folio } from "./thp_anon.js";
 
 export const VM_FAULT_OOM = 1;
 export const VM_FAULT_SIGBUS = 2;
@@ -52,13 +56,19 @@ export function handle_mm_fault(mm: MmState, vma: Vma, addr: number, flags: numb
   mm.machine.pgfault++;
   mm.faulting++;
   try {
-    return fault_below(mm, vma, addr, flags);
+    const fault = fault_below(mm, vma, addr, flags);
+    if (mm.machine.tracers !== null) {
+      const write = (flags & FAULT_FLAG_WRITE) !== 0;
+      trace(mm.machine, "handle_mm_fault", { address: addr, write, fault });
+    }
+    return fault;
   } finally {
     mm.faulting--;
   }
 }
 function fault_below(mm: MmState, vma: Vma, addr: number, flags: number): number {
   const pmd = pmd_number(addr);
+  if (mm.machine.faults !== null && no_page_table(mm, pmd)) return VM_FAULT_OOM;
   const slot = pmd_alloc(mm.pgd, pmd);
   let entry = page_tables[slot]!;
   if (entry === 0 && vma.is_anonymous) {
@@ -75,7 +85,7 @@ function fault_below(mm: MmState, vma: Vma, addr: number, flags: number): number
   const pte = page_tables[at]!;
   if (pte === 0) {
     return vma.is_anonymous
-      ? do_anonymous_page(mm, vma, at, flags)
+      ? do_anonymous_page(mm, vma, addr, at, flags)
       : do_file_fault(mm, vma, addr, at, flags);
   }
   if (is_swap_pte(pte)) return do_swap_page(mm, vma, at, pte, flags);
@@ -83,9 +93,21 @@ function fault_below(mm: MmState, vma: Vma, addr: number, flags: number): number
   return do_wp_page(mm, vma, addr, at, pte, flags);
 }
 
-function do_anonymous_page(mm: MmState, vma: Vma, at: number, flags: number): number {
+/** Whether the last table for these 2 MiB is missing, and there is no page for it.  Models pte_alloc(). */
+export function no_page_table({ machine, pgd }: MmState, pmd: number): boolean {
+  const slot = pmd_slot(pgd, pmd);
+  if (slot !== 0 && page_tables[slot] !== 0) return false;
+  return should_fail(machine, "fail_page_alloc", "pte_alloc_one()");
+}
+function do_anonymous_page(mm: MmState, vma: Vma, addr: number, at: number, flags: number): number {
   if (flags === 0) {
     page_tables[at] = (mm.machine.zero_pfn << PAGE_HANDLE_SHIFT) | vma.present;
+    return 0;
+  }
+  const head = alloc_anon_folio(vma, addr, at);
+  if (head !== 0) {
+    const nr = 2 ** order_of(head);
+    for (let i = 0; i < nr; i++) map_anon(vma, at - (at % nr) + i, head + i, flags);
     return 0;
   }
   const pfn = alloc_zeroed_page(mm);
@@ -95,14 +117,14 @@ function do_anonymous_page(mm: MmState, vma: Vma, at: number, flags: number): nu
 }
 function alloc_zeroed_page(mm: MmState): number {
   const { machine } = mm;
-  const pfn = machine.allocator.alloc(0, true);
+  const pfn = machine.allocator.alloc(0, true, "do_anonymous_page()");
   if (pfn !== 0) clear_pages(machine, pfn, 1);
   return pfn;
 }
 /** Brings a page back from the swap area.  It is a copy of its own for each entry, since there is no swap cache. */
 function do_swap_page(mm: MmState, vma: Vma, at: number, pte: number, flags: number): number {
   const { machine } = mm;
-  const pfn = machine.allocator.alloc(0, true);
+  const pfn = machine.allocator.alloc(0, true, "do_swap_page()");
   if (pfn === 0) return VM_FAULT_OOM;
   bytes_to_write(machine, pfn, 0, PAGE_SIZE).set(swap_bytes(pte));
   swap_free(pte);
@@ -204,7 +226,7 @@ function copy_page(mm: MmState, vma: Vma, at: number, from: number, flags: numbe
   // Reading may throw, and may let another CPU run: if that changed the entry, whoever faults looks again.
   const bytes = bytes_to_read(machine, from, 0, PAGE_SIZE);
   if (page_tables[at] !== pte) return 0;
-  const pfn = machine.allocator.alloc(0, true);
+  const pfn = machine.allocator.alloc(0, true, "wp_page_copy()");
   if (pfn === 0) return VM_FAULT_OOM;
   bytes_to_write(machine, pfn, 0, PAGE_SIZE).set(bytes);
   map_anon(vma, at, pfn, flags);

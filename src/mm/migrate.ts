@@ -21,8 +21,10 @@ import {
   PG_touched,
   PG_writeback,
 } from "../machine/arena.js";
+import { should_fail } from "../machine/fault-inject.js";
 import { PAGE_SIZE } from "../machine/limits.js";
 import { machine_of_handle, type MachineState } from "../machine/machine.js";
+import { trace } from "../machine/tracepoint.js";
 import { arch_make_folio_accessible, expected_folio_refs } from "./accessible.js";
 import { cached_page, set_cached_page } from "./address_space.js";
 import { mms_of } from "./mm_types.js";
@@ -93,7 +95,11 @@ export function migrate_pages(
     }
     for (const move of moves.values()) end(move);
   }
-  return there.filter((head) => !moves.has(head));
+  const stayed = there.filter((head) => !moves.has(head));
+  if (machine.tracers !== null) {
+    trace(machine, "mm_migrate_pages", { succeeded: moves.size, failed: stayed.length });
+  }
+  return stayed;
 }
 const is_folio = (head: number): boolean =>
   (page_flags[head]! & PG_allocated) !== 0 && head_of(head) === head;
@@ -153,7 +159,9 @@ function begin(
   const refs = folio_mapcount(from, nr) + in_files;
   // What neither an entry nor a file refers to is the kernel's own.
   if (refs === 0 || ref_count(from) !== refs) return null;
-  const to = machine.allocator.alloc(order, movable);
+  if (machine.faults !== null && should_fail(machine, "fail_migrate", "migrate_pages()"))
+    return null;
+  const to = machine.allocator.alloc(order, movable, "alloc_migration_target()");
   if (to === 0) return null;
   ref_freeze(from, refs);
   for (let i = 0; i < nr; i++) copy_page(machine, from + i, to + i);

@@ -16,6 +16,7 @@ export const MAP_SHARED = 0x01;
 export const MAP_PRIVATE = 0x02;
 export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
+export const MAP_POPULATE = 0x8000;
 export const MAP_FIXED_NOREPLACE = 0x100000;
 export const MADV_DONTNEED = 4;
 export const MADV_FREE = 8;
@@ -37,6 +38,8 @@ export const VM_HUGEPAGE = 32;
 export const VM_MAYWRITE = 64;
 /** A child does not get it. */
 export const VM_DONTCOPY = 128;
+/** Single pages, whatever the machine does by default. */
+export const VM_NOHUGEPAGE = 256;
 
 /** What a mapping shows, page by page.  Models what mm/ asks of struct address_space and struct vm_operations_struct. */
 export interface MappedFile {

@@ -5,9 +5,12 @@ import type { UserAddr } from "../handle/addr.js";
 import { to_mm, to_task, to_user_addr } from "../handle/cast.js";
 import type { Machine, MappableFile, Task } from "../handle/context.js";
 import { PTR_ERR, type MmError } from "../handle/errno.js";
-import { TaskContext } from "../machine/context.js";
+import { name_of, TaskContext } from "../machine/context.js";
+import { report_left } from "../machine/leaks.js";
 import { PAGE_SIZE, PMD_SIZE, TASK_SIZE } from "../machine/limits.js";
 import { machine_state, type MachineState } from "../machine/machine.js";
+import { trace } from "../machine/tracepoint.js";
+import { FAULT_FLAG_WRITE, handle_mm_fault } from "./memory.js";
 import * as M from "./mm_types.js";
 import { mms_of, MmState, open_file, Vma, type MappedFile } from "./mm_types.js";
 import { _PAGE_PRESENT, _PAGE_PSE, _PAGE_RW } from "./pgtable.js";
@@ -62,7 +65,10 @@ export function create_task(machine: Machine): Task {
 export function exit_task(task: Task): void {
   const mm = mm_for_write(task, "exit_task()");
   mm.assert_unused("exit_task()");
+  const { machine } = mm;
+  if (machine.tracers !== null) trace(machine, "sched_process_exit", { pid: task.pid });
   exit_mm(mm);
+  report_left(machine, name_of(task));
 }
 /** Models exit_mm() and mmput(). */
 export function exit_mm(mm: MmState): void {
@@ -87,7 +93,8 @@ export function exit_mm(mm: MmState): void {
  * @param addr - a multiple of PAGE_SIZE with MAP_FIXED, which replaces what was there; else null
  * @param len - bytes, more than 0; rounded up to pages
  * @param prot - PROT_NONE, or PROT_READ | PROT_WRITE | PROT_EXEC
- * @param flags - MAP_PRIVATE or MAP_SHARED; MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE
+ * @param flags - MAP_PRIVATE or MAP_SHARED; MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE; MAP_POPULATE to fault all
+ *   of it in at once, as far as that goes
  * @param file - of memfd_create() or filp_open(), without MAP_ANONYMOUS
  * @param offset - bytes into the file, a multiple of PAGE_SIZE
  * @returns the address; EINVAL for a bad argument, ENOMEM when it does not fit, EEXIST for MAP_FIXED_NOREPLACE
@@ -129,7 +136,16 @@ export function mmap(
   // Of anonymous shared memory the mapping holds the descriptor.
   mapped?.open_vma(vma);
   mm.insert(vma);
+  if (flags & M.MAP_POPULATE) mm_populate(mm, vma);
   return ok(to_user_addr(start));
+}
+/** Faults a new mapping in, page by page until that fails, which is no error of mmap().  Models mm_populate(). */
+function mm_populate(mm: MmState, vma: Vma): void {
+  const writes = (vma.flags & (M.VM_WRITE | M.VM_SHARED)) === M.VM_WRITE;
+  if (vma.present === 0) return;
+  for (let addr = vma.start; addr < vma.end; addr += PAGE_SIZE) {
+    if (handle_mm_fault(mm, vma, addr, writes ? FAULT_FLAG_WRITE : 0) !== 0) return;
+  }
 }
 
 function check_mmap(

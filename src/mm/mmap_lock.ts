@@ -14,6 +14,7 @@ import type {
 import { ENDS, type By } from "../handle/kinds.js";
 import { assert_may_sleep, type Context, context_state } from "../machine/context.js";
 import { throw_misuse } from "../machine/machine.js";
+import { trace, trace_id } from "../machine/tracepoint.js";
 import { mm_state, type MmState } from "./mm_types.js";
 
 class ReadLock {
@@ -26,8 +27,12 @@ class ReadLock {
   }
   release(): void {
     this.held = false;
-    const { readers } = mm_state(this.mm, "mmap_read_unlock()");
-    readers.splice(readers.indexOf(this.holder), 1);
+    const mm = mm_state(this.mm, "mmap_read_unlock()");
+    mm.readers.splice(mm.readers.indexOf(this.holder), 1);
+    const { machine } = mm;
+    if (machine.tracers !== null) {
+      trace(machine, "mmap_lock_released", { mm: trace_id(machine, "mm", mm), write: false });
+    }
   }
   [Symbol.dispose](): void {
     // Nothing is left to unlock when the machine went first.
@@ -58,9 +63,14 @@ export function mmap_read_lock(current: ProcessContext, mm: Mm): OwnedMmapLock {
   const holder = context_state(current, called);
   assert_may_sleep(holder, called);
   const state = mm_state(mm, called);
+  const { machine } = state;
+  const fields =
+    machine.tracers === null ? null : { mm: trace_id(machine, "mm", state), write: false };
+  if (fields) trace(machine, "mmap_lock_start_locking", fields);
   assert_not_recursive(state, holder, called);
   state.assert_no_writer(called);
   state.readers.push(holder);
+  if (fields) trace(machine, "mmap_lock_acquire_returned", { ...fields, success: true });
   return to_mmap_lock(new ReadLock(to_mm(state), holder));
 }
 /** Ends the lock.  Models mmap_read_unlock(). */

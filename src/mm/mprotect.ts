@@ -85,8 +85,8 @@ export function madvise(
       if (end === addr) return ok(undefined);
       const [first, last] = isolate(mm, addr, end);
       for (const vma of mm.vmas.slice(first, last)) {
-        vma.flags &= ~M.VM_HUGEPAGE;
-        if (advice === M.MADV_HUGEPAGE) vma.flags |= M.VM_HUGEPAGE;
+        vma.flags &= ~(M.VM_HUGEPAGE | M.VM_NOHUGEPAGE);
+        vma.flags |= advice === M.MADV_HUGEPAGE ? M.VM_HUGEPAGE : M.VM_NOHUGEPAGE;
       }
       return ok(undefined);
     }

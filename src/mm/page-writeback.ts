@@ -116,7 +116,7 @@ function write_page(
   // It is going to need another place; without one it stays as it is.
   const full = keep ? a_ops.prepare(index) : null;
   if (full) return full;
-  const copy = action === "write" ? 0 : machine.allocator.alloc(0);
+  const copy = action === "write" ? 0 : machine.allocator.alloc(0, false, "writeback of a copy");
   if (action !== "write" && copy === 0) {
     if (keep) a_ops.unprepare(index, 1);
     return ERR_PTR("ENOMEM", "no page for a copy");

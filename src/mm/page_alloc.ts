@@ -6,7 +6,7 @@ import { ERR_PTR, type Errno } from "../handle/errno.js";
 import type { OwnedFolio, OwnedPage } from "../handle/page.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { page_flags, PG_file, PG_touched } from "../machine/arena.js";
-import { might_sleep } from "../machine/context.js";
+import { might_sleep, name_of } from "../machine/context.js";
 import { MAX_PAGE_ORDER, PAGE_SIZE } from "../machine/limits.js";
 import { machine_state, type MachineState } from "../machine/machine.js";
 import { kernel_access } from "./accessible.js";
@@ -66,11 +66,13 @@ function alloc_error(order: number): Errno<"ENOMEM"> {
  */
 export function alloc_page(current: ProcessContext): OwnedPage | Errno<"ENOMEM"> {
   const machine = might_sleep(current, "alloc_page()");
-  const pfn = machine.allocator.alloc(0);
+  const pfn = machine.allocator.alloc(0, false, "alloc_page()");
   if (pfn === 0) return alloc_error(0);
   const addr = pfn << PAGE_HANDLE_SHIFT;
   const { probe } = machine;
-  return to_page(probe ? probe.acquired("page", addr, "alloc_page()", probe.site()) : addr);
+  return to_page(
+    probe ? probe.acquired("page", addr, "alloc_page()", probe.site(name_of(current))) : addr,
+  );
 }
 /**
  * Allocates a folio of 2^order contiguous pages.  Models folio_alloc(GFP_KERNEL, order).
@@ -92,11 +94,13 @@ export function folio_alloc(
   if (!Number.isInteger(order) || order < 0 || order > MAX_PAGE_ORDER) {
     return ERR_PTR("EINVAL", `order ${order} is not 0 to ${MAX_PAGE_ORDER}`);
   }
-  const pfn = machine.allocator.alloc(order);
+  const pfn = machine.allocator.alloc(order, false, "folio_alloc()");
   if (pfn === 0) return alloc_error(order);
   const addr = pfn << PAGE_HANDLE_SHIFT;
   const { probe } = machine;
-  return to_folio(probe ? probe.acquired("folio", addr, "folio_alloc()", probe.site()) : addr);
+  return to_folio(
+    probe ? probe.acquired("folio", addr, "folio_alloc()", probe.site(name_of(current))) : addr,
+  );
 }
 
 /** Pages withheld from the allocator; disposing gives them back. */

@@ -18,6 +18,8 @@ import {
 } from "../machine/arena.js";
 import { GUP_PIN_COUNTING_BIAS, SECTION_SHIFT } from "../machine/limits.js";
 import { machine_of_pfn, throw_misuse } from "../machine/machine.js";
+import type { PageCounts } from "../machine/misuse.js";
+import { trace } from "../machine/tracepoint.js";
 
 const INT_MAX = 0x7fffffff;
 /** Counts from here on would overflow with one more pin. */
@@ -100,10 +102,9 @@ export function ref_sub(pfn: number, n: number): void {
     throw_no_reference(pfn, "a reference was dropped");
   }
 }
-/** A count that is 0, or the page of no machine: nothing is counted. */
+/** A count that is 0: nothing is counted. */
 export function throw_no_reference(pfn: number, called: string): never {
-  if (machine_of_pfn(pfn)) throw_misuse("page-is-free", called, describe_pfn(pfn));
-  throw_misuse("not-a-handle", called, describe_pfn(pfn));
+  throw_misuse("page-is-free", called, describe_pfn(pfn));
 }
 function free_folio(head: number): void {
   machine_of_pfn(head)!.allocator.free(head);
@@ -149,6 +150,14 @@ export function pin_sub(pfn: number, n: number): void {
 
 /** cmpxchg(expected -> 0): true iff the count was exactly that.  Models page_ref_freeze(). */
 export function ref_freeze(pfn: number, expected: number): boolean {
+  const ret = freeze(pfn, expected);
+  const machine = machine_of_pfn(pfn);
+  if (machine && machine.tracers !== null) {
+    trace(machine, "page_ref_freeze", { pfn, count: ref_count(pfn), val: expected, ret });
+  }
+  return ret;
+}
+function freeze(pfn: number, expected: number): boolean {
   const r = page_ref[pfn]!;
   if (r < 0) {
     const f = ~r << 2;
@@ -165,16 +174,23 @@ export function ref_unfreeze(pfn: number, count: number): void {
   const r = page_ref[pfn]!;
   if (r < 0) folio_table[~r << 2] = count;
   else page_ref[pfn] = count;
+  const machine = machine_of_pfn(pfn);
+  if (machine && machine.tracers !== null) {
+    trace(machine, "page_ref_unfreeze", { pfn, count, val: count });
+  }
 }
 
 export function describe_pfn(pfn: number): string {
   return `page at 0x${(pfn * 64).toString(16)} (pfn ${pfn})`;
 }
 /** The counts of a page, as a report lists them. */
-export function describe_counts(pfn: number): string {
+export function page_counts(pfn: number): PageCounts {
   const order = order_of(pfn);
-  const count = ref_count(pfn);
-  return order > 0
-    ? `counts    refcount ${count}, pincount ${pin_count(pfn)}, folio of ${2 ** order} pages`
-    : `counts    refcount ${count}${maybe_dma_pinned(pfn) ? ", maybe pinned" : ""}`;
+  return {
+    refcount: ref_count(pfn),
+    pincount: order > 0 ? pin_count(pfn) : null,
+    maybe_pinned: maybe_dma_pinned(pfn),
+    is_zero: is_zero_pfn(pfn),
+    pages: 2 ** order,
+  };
 }

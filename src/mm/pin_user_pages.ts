@@ -13,9 +13,10 @@ import {
   TaskContext,
   type Context,
 } from "../machine/context.js";
+import { pages_before_fault } from "../machine/fault-inject.js";
 import { PAGE_SIZE, TASK_SIZE } from "../machine/limits.js";
 import type { Facts } from "../machine/probe.js";
-import { EAGAIN, EINTR, gup_error, gup_walk, MIGRATION_FAILED, type Walk } from "./gup.js";
+import { EAGAIN, EFAULT, EINTR, gup_error, gup_walk, MIGRATION_FAILED, type Walk } from "./gup.js";
 import { GUP_BATCH, gup_pages } from "./gup_fast.js";
 import { FOLL, illegal_flags } from "./gup_flags.js";
 import { gup_longterm } from "./gup_longterm.js";
@@ -47,8 +48,9 @@ export function current_caller(current: Task, called: string, fast: boolean): Gu
   return { mm, context, fast, locked: false };
 }
 export function walk_of({ mm, context, fast, locked }: GupCaller, flags: number): Walk {
-  const killed = context instanceof TaskContext && context.killed;
-  return { mm, flags, fast, nr_fast: 0, killed: !killed ? 0 : locked ? EINTR : EAGAIN };
+  const task = context instanceof TaskContext ? context : null;
+  const if_killed = locked ? EINTR : EAGAIN;
+  return { mm, flags, fast, nr_fast: 0, killed: task?.killed ? if_killed : 0, if_killed, task };
 }
 /** The flag that a direction stands for. */
 export function dir_flag(dir: Dir): number {
@@ -68,7 +70,7 @@ export function refuse_range(start: number, nr: number, fast: boolean): GupError
   if (!Number.isSafeInteger(end)) {
     return ERR_PTR("EOVERFLOW", "the range wraps around the address space");
   }
-  return end > TASK_SIZE ? gup_error(-14, start) : null;
+  return end > TASK_SIZE ? gup_error(EFAULT, start) : null;
 }
 
 /** Takes references by the rules of the flags; see gup_walk(). */
@@ -90,9 +92,11 @@ function pin_into(
   const walk = walk_of(caller, flags);
   const { probe, user_tags: tags } = caller.mm.machine;
   probe?.reserve(nr);
-  const site = probe?.site();
-  for (let done = 0; done < nr;) {
-    const want = Math.min(nr - done, GUP_BATCH);
+  const site = probe?.site(caller.context.name);
+  const { faults } = caller.mm.machine;
+  const stop = faults === null ? nr : pages_before_fault(caller.mm.machine, nr, by);
+  for (let done = 0; done < stop;) {
+    const want = Math.min(stop - done, GUP_BATCH);
     const got = walk_pages(walk, start + done * PAGE_SIZE, want);
     if (got < 0) {
       pages.length = done;
@@ -109,10 +113,12 @@ function pin_into(
     done += got;
     if (got < want) {
       pages.length = done;
-      return gup_error(-14, start + done * PAGE_SIZE);
+      return gup_error(EFAULT, start + done * PAGE_SIZE);
     }
   }
-  return null;
+  if (stop === nr) return null;
+  pages.length = stop;
+  return gup_error(EFAULT, start + stop * PAGE_SIZE);
 }
 /** All calls of the family: `flags` are the caller's. */
 export function pin_pages<D extends Dir, T extends Term>(
@@ -252,9 +258,15 @@ export function get_user_page<D extends Dir, A extends [flags?: FastPinFlags]>(
   if (refused) return refused;
   const { probe } = caller.mm.machine;
   probe?.reserve(1);
+  const { machine } = caller.mm;
+  if (machine.faults !== null && pages_before_fault(machine, 1, by) === 0) {
+    return gup_error(EFAULT, addr);
+  }
   const got = walk_pages(walk_of(caller, bits | dir_flag(dir) | FOLL.PIN), addr, 1);
   if (got < 0) return gup_error(got, addr);
   const page = gup_pages[0]!;
   const facts = { dest: dir === "dest" };
-  return to_user_page(probe ? probe.acquired("user_page", page, by, probe.site(), facts) : page);
+  return to_user_page(
+    probe ? probe.acquired("user_page", page, by, probe.site(caller.context.name), facts) : page,
+  );
 }

@@ -44,7 +44,7 @@ export class ShmemFile extends OpenFile implements MappedFile {
     if (found !== undefined) return found;
     const first = index - (index % HPAGE_PMD_NR);
     if (this.huge && first + HPAGE_PMD_NR <= this.nr_pages && this.#is_hole(first)) {
-      const head = this.machine.allocator.alloc(HPAGE_PMD_ORDER, true);
+      const head = this.machine.allocator.alloc(HPAGE_PMD_ORDER, true, "shmem_alloc_folio()");
       if (head !== 0) {
         clear_pages(this.machine, head, HPAGE_PMD_NR);
         ref_add(head, HPAGE_PMD_NR - 1);
@@ -52,7 +52,7 @@ export class ShmemFile extends OpenFile implements MappedFile {
         return head + index - first;
       }
     }
-    const pfn = this.machine.allocator.alloc(0, true);
+    const pfn = this.machine.allocator.alloc(0, true, "shmem_alloc_folio()");
     if (pfn === 0) return 0;
     clear_pages(this.machine, pfn, 1);
     this.#add(index, pfn);

@@ -7,7 +7,9 @@ import { ERR_PTR, PTR_ERR, type Errno } from "../handle/errno.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { page_tables } from "../machine/arena.js";
 import { might_sleep, task_state } from "../machine/context.js";
+import { fail_after } from "../machine/fault-inject.js";
 import { PAGE_SIZE, TASK_SIZE } from "../machine/limits.js";
+import { trace } from "../machine/tracepoint.js";
 import { cpu_can_access } from "./accessible.js";
 import { FAULT_FLAG_WRITE, handle_mm_fault } from "./memory.js";
 import { mm_state, VM_READ, VM_WRITE, type MmState } from "./mm_types.js";
@@ -48,11 +50,25 @@ function user_pfn(mm: MmState, addr: number, write: boolean): number {
       if (lookup_pte(mm, addr) === pte) return pfn;
       continue;
     }
+    if (mm.machine.tracers !== null) {
+      const error_code = 4 | (write ? 2 : 0) | (pte & _PAGE_PRESENT);
+      trace(mm.machine, "page_fault_user", { address: addr, error_code });
+    }
     const vma = mm.vma_at(addr);
     if (!vma || (vma.flags & (write ? VM_WRITE : VM_READ | VM_WRITE)) === 0) return 0;
     if (handle_mm_fault(mm, vma, addr, write ? FAULT_FLAG_WRITE : 0) !== 0) return 0;
   }
   return 0;
+}
+/** Whether the page at `addr` is there for such an access, after a fault if it needs one. */
+export function fault_in_page(mm: MmState, addr: number, write: boolean): boolean {
+  if (addr < 0 || addr >= TASK_SIZE) return false;
+  mm.faulting++;
+  try {
+    return user_pfn(mm, addr, write) !== 0;
+  } finally {
+    mm.faulting--;
+  }
 }
 function access(
   mm: MmState,
@@ -66,10 +82,31 @@ function access(
   }
   mm.faulting++;
   try {
+    if (mm.machine.faults !== null) return access_or_fail(mm, addr, buffer, write);
     return access_pages(mm, addr, buffer, write);
   } finally {
     mm.faulting--;
   }
+}
+/** The same, unless it is made to stop.  Models should_fail_usercopy(). */
+function access_or_fail(
+  mm: MmState,
+  addr: number,
+  buffer: Uint8Array,
+  write: boolean,
+): Result<number, Errno<"EFAULT">> {
+  const { machine } = mm;
+  const { length } = buffer;
+  const called = write ? "copy_to_user()" : "copy_from_user()";
+  const range = [0, length - 1, 0] as const;
+  const bytes = length === 0 ? -1 : fail_after(machine, "fail_usercopy", called, range);
+  if (bytes < 0) return access_pages(mm, addr, buffer, write);
+  const before = access_pages(mm, addr, buffer.subarray(0, bytes), write);
+  return before.andThen(() => not_accessible(addr + bytes, write, bytes));
+}
+function not_accessible(at: number, write: boolean, done: number): Result<number, Errno<"EFAULT">> {
+  const what = write ? "written" : "read";
+  return PTR_ERR(ERR_PTR("EFAULT", `0x${at.toString(16)} cannot be ${what}; ${done} bytes were`));
 }
 function access_pages(
   mm: MmState,
@@ -82,12 +119,7 @@ function access_pages(
     const offset = at % PAGE_SIZE;
     const len = Math.min(PAGE_SIZE - offset, buffer.length - done);
     const pfn = user_pfn(mm, at, write);
-    if (pfn === 0) {
-      const what = write ? "written" : "read";
-      return PTR_ERR(
-        ERR_PTR("EFAULT", `0x${at.toString(16)} cannot be ${what}; ${done} bytes were`),
-      );
-    }
+    if (pfn === 0) return not_accessible(at, write, done);
     if (write) {
       bytes_to_write(mm.machine, pfn, offset, len).set(buffer.subarray(done, done + len));
     } else buffer.set(bytes_to_read(mm.machine, pfn, offset, len), done);

@@ -8,7 +8,7 @@ import { is_pin_handle, PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { foll_pin_released, page_ref } from "../machine/arena.js";
 import { GUP_PIN_COUNTING_BIAS, SECTION_SHIFT } from "../machine/limits.js";
 import { machine_of_handle, throw_misuse } from "../machine/machine.js";
-import type { Site } from "../machine/probe.js";
+import type { Site } from "../machine/site.js";
 import { describe_pfn, head_of, order_of, pin_sub } from "./page_ref.js";
 
 /** One pin less, of a handle as it comes: the common case inline, everything else below. */
@@ -129,8 +129,6 @@ export function unpin_user_folio(folio: BorrowedFolio, npages: number): void {
   }
   const head = head_of(pfn) << PAGE_HANDLE_SHIFT;
   const nr = 2 ** order_of(pfn);
-  for (let i = 0; machine.probe && i < npages; i++) {
-    if (!machine.probe.released_among("user_page", head, nr, called)) break;
-  }
+  machine.probe?.released_among("user_page", head, nr, called, npages);
   pin_sub(pfn, npages);
 }

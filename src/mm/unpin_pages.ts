@@ -121,7 +121,7 @@ export const unpin_user_page_range_dirty_lock: Narrows<
     if (pfn === first) probe?.released("user_page", p, called);
     else {
       const likely = serial + pfn - first;
-      probe?.released_among("user_page", pfn << PAGE_HANDLE_SHIFT, 1, called, likely);
+      probe?.released_among("user_page", pfn << PAGE_HANDLE_SHIFT, 1, called, 1, likely);
     }
     pin_sub(pfn, 1);
   }

@@ -24,7 +24,7 @@ import type { Dir, Term } from "../handle/page.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { assert_may_sleep, context_state, machine_of, might_sleep } from "../machine/context.js";
 import { PAGE_SIZE } from "../machine/limits.js";
-import { throw_misuse, type MachineState } from "../machine/machine.js";
+import { throw_misuse } from "../machine/machine.js";
 import {
   acquired_extent,
   bvec_list_state,
@@ -33,7 +33,8 @@ import {
   UserBvec,
   UserBvecList,
 } from "./bvec_state.js";
-import { gup_bvec, gup_bvec_failed } from "./gup_bvec.js";
+import { EFAULT } from "./gup.js";
+import { bytes_before_fault, gup_bvec, gup_bvec_failed } from "./gup_bvec.js";
 import { FOLL, illegal_flags } from "./gup_flags.js";
 import { gup_bvec_longterm } from "./gup_longterm.js";
 import { mm_state } from "./mm_types.js";
@@ -68,13 +69,14 @@ function acquire<D extends Dir, T extends Term>(
   const walk = walk_of(caller, bits | FOLL.PIN | dir_flag(dir));
   const extents: number[] = [];
   const pin = bits & FOLL.LONGTERM ? gup_bvec_longterm : gup_bvec;
-  const failed = pin(walk, addr, len, extents);
+  const here = machine.faults === null ? len : bytes_before_fault(machine, addr, len, by);
+  const failed = pin(walk, addr, here, extents) || (here < len ? EFAULT : 0);
   if (failed !== 0) return gup_bvec_failed(failed, addr, extents);
-  return to_bvec_list(owned_extents(machine, dir, extents, len, by));
+  return to_bvec_list(owned_extents(caller, dir, extents, len, by));
 }
 /** The list that owns extents which were just pinned: three numbers each, `len` bytes in all. */
 export function owned_extents(
-  machine: MachineState,
+  { context, mm: { machine } }: GupCaller,
   dir: Dir,
   extents: number[],
   len: number,
@@ -83,9 +85,10 @@ export function owned_extents(
   machine.nr_user_bvec_acquired += extents.length / 3;
   const { probe } = machine;
   if (probe) {
-    const site = probe.site();
-    const facts = { dest: dir === "dest" };
+    const site = probe.site(context.name);
     for (let i = 0; i < extents.length; i += 3) {
+      const nr_pages = pages_of(extents[i + 1]!, extents[i + 2]!);
+      const facts = { dest: dir === "dest", nr_pages };
       extents[i] = probe.acquired("bvec", extents[i]!, by, site, facts);
     }
   }
@@ -215,7 +218,9 @@ export function split_user_bvec<D extends Dir, T extends Term>(
   const at = offset + bytes;
   const pfn = first + Math.floor(at / PAGE_SIZE);
   pin_add(pfn, 1);
-  const handle = acquired_extent(machine, pfn << PAGE_HANDLE_SHIFT, front.dir, by);
+  const nr_pages = pages_of(at % PAGE_SIZE, len - bytes);
+  const handle = acquired_extent(machine, pfn << PAGE_HANDLE_SHIFT, front.dir, by, nr_pages);
+  machine.probe?.resized(front.handle, pages_of(offset, bytes));
   front.len = bytes;
   return to_bvec(new UserBvec(machine, front.dir, handle, at % PAGE_SIZE, len - bytes, null));
 }

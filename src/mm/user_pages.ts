@@ -14,8 +14,10 @@ import type {
   ShortPin,
   Term,
 } from "../handle/page.js";
+import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { PAGE_SIZE } from "../machine/limits.js";
-import { is_of_running_machine, throw_misuse } from "../machine/machine.js";
+import { is_of_running_machine, machine_of_pfn, throw_misuse } from "../machine/machine.js";
+import { ended_with } from "../machine/misuse.js";
 import { unpin_each } from "./unpin.js";
 
 /** Who pins by a token of its own; vaddr_pin.ts has it. */
@@ -34,22 +36,20 @@ export class UserPages extends Array<OwnedUserPage> {
   /** of iov_iter_extract_pages(): where its bytes begin in the first page, and how many there are */
   offset = 0;
   bytes = 0;
+  #refuse(id: "double-release" | "use-after-release", called: string, how: EndedBy): never {
+    const first = this.length === 0 ? undefined : raw(this[0]!);
+    const machine = first === undefined ? undefined : machine_of_pfn(first >>> PAGE_HANDLE_SHIFT);
+    const evidence = ended_with(machine, first, ENDS[how]);
+    throw_misuse(id, called, `array of ${this.length} pinned pages`, evidence, machine);
+  }
   /** The array is released as a whole now; a second time is misuse. */
   end(by: EndedBy): void {
-    if (this.#ended !== null) {
-      throw_misuse("double-release", `${by}()`, `array of ${this.length} pinned pages`, [
-        `ended     ${ENDS[this.#ended]}`,
-      ]);
-    }
+    if (this.#ended !== null) this.#refuse("double-release", `${by}()`, this.#ended);
     this.#ended = by;
   }
   /** What is left, in an array of its own. */
   take(): UserPages {
-    if (this.#ended !== null) {
-      throw_misuse("use-after-release", "no_free_ptr()", `array of ${this.length} pinned pages`, [
-        `ended     ${ENDS[this.#ended]}`,
-      ]);
-    }
+    if (this.#ended !== null) this.#refuse("use-after-release", "no_free_ptr()", this.#ended);
     const left = new UserPages();
     for (const page of this) left.push(page);
     left.owner = this.owner;

@@ -15,7 +15,8 @@ import type {
 } from "../handle/page.js";
 import { PAGE_HANDLE_SHIFT } from "../handle/tags.js";
 import { might_sleep, task_state } from "../machine/context.js";
-import { machine_of_handle, throw_misuse } from "../machine/machine.js";
+import { machine_of_handle, throw_foreign, throw_misuse } from "../machine/machine.js";
+import { fact } from "../machine/misuse.js";
 import { FOLL_LONGTERM } from "./gup_flags.js";
 import { set_folio_dirty } from "./page-writeback.js";
 import { current_caller, pin_pages } from "./pin_user_pages.js";
@@ -97,7 +98,7 @@ function unpin(pages: HeldUserPages, vaddr_pin: VaddrPin, by: string): void {
         "wrong-owner",
         by,
         `${pages.length} pages of ${pages.owner?.name ?? "no owner"}`,
-        [`released by ${vaddr_pin.name}`],
+        fact("given", `the token of ${vaddr_pin.name}`),
       );
     }
     pages.end("vaddr_unpin_pages");
@@ -130,9 +131,11 @@ export const vaddr_unpin_pages_dirty_lock: Narrows<
   const by = "vaddr_unpin_pages_dirty_lock()";
   check_token(vaddr_pin, by);
   if (make_dirty) {
-    might_sleep(current, by);
+    const machine = might_sleep(current, by);
     if (!is_array(pages)) throw_misuse("not-a-handle", by, "no array of pins");
-    for (const page of pages) machine_of_handle(raw(page), by);
+    for (const page of pages) {
+      if (machine_of_handle(raw(page), by) !== machine) throw_foreign(by);
+    }
     for (const page of pages) set_folio_dirty(raw(page) >>> PAGE_HANDLE_SHIFT);
   }
   unpin(pages, vaddr_pin, by);

@@ -67,7 +67,11 @@ test("debug mode: a machine that goes on records that leak, with the place of th
     return;
   }
   expect(report).toMatchObject({ id: "leak", called: "submit_bio()" });
-  expect(report!.facts.join("\n")).toMatch(
-    /acquired {2}by get_user_page\(\) at .*release\.test\.ts/,
-  );
+  expect(report!.history.map(({ what }) => what)).toEqual([
+    "acquired",
+    "moved",
+    "submitted",
+    "completed",
+  ]);
+  expect(report!.history[0]!.at).toMatch(/release\.test\.ts:60/);
 });

@@ -28,3 +28,21 @@ test("each wrong pairing is reported, and counts nothing", () => {
   api.put_page(page);
   expect(api.shutdown(machine).lost_pages).toBe(0);
 });
+test("a report shows the counts, before and after, and which page", () => {
+  const machine = api.boot({
+    mem: 4 << 20,
+    CONFIG_DEBUG_USER_PAGE_REFERENCES: "tags",
+    panic_on_warn: false,
+  });
+  const current = api.create_task(machine);
+  const pin = must(api.get_user_page(current, map_anon(current, 4096), "dest"));
+  forced(api.put_page)(pin);
+  const [report, ...more] = api.misuse_reports(machine);
+  expect(more).toEqual([]);
+  expect(report!.counts).toMatchObject({
+    before: { refcount: 1025, maybe_pinned: true },
+    after: { refcount: 1024, maybe_pinned: true },
+  });
+  expect(report!.handle).toBe(`page at pfn ${api.page_to_pfn(pin)}`);
+  machine[Symbol.dispose]();
+});

@@ -98,6 +98,9 @@ function extents_of({ extents, block, fs_block }: Plan): Extent[] {
     return { state: STATES[state]!, bytes, addr };
   });
 }
+/** Byte of the file that extent `i` begins at. */
+const start_of = (extents: readonly Extent[], i: number): number =>
+  extents.slice(0, i).reduce((sum, { bytes }) => sum + bytes, 0);
 interface Expected {
   readonly result: number | string;
   /** bytes the iterator moves */
@@ -129,12 +132,17 @@ function expected(plan: Plan, how: Convention, memory: Uint8Array, disk: Uint8Ar
   let [done, pinned] = [0, 0];
   let error: string | null = null;
   let begin = 0;
-  for (const { state, bytes, addr } of extents) {
+  // A read that begins in the file goes on in a hole behind its end.
+  const inside = extents.filter((_, i) => start_of(extents, i) < i_size);
+  const behind = Math.max(0, pos + place.length - start_of(inside, inside.length));
+  const hole: Extent = { state: "hole", bytes: behind, addr: 0 };
+  const runs = !is_read ? extents : pos < i_size ? [...inside, hole] : [];
+  for (const { state, bytes, addr } of runs) {
     const from = Math.max(pos, begin) - pos;
     const to = Math.min(pos + place.length, begin + bytes) - pos;
     const at = addr + pos + from - begin;
     begin += bytes;
-    if (error !== null || to <= from || (is_read && pos + from >= i_size)) continue;
+    if (error !== null || to <= from) continue;
     const no_disk = is_read && state !== "mapped";
     const blocks = Math.floor(first_bad / block) * block;
     const stop = first_bad >= to ? to : no_disk ? first_bad : how === "per page" ? blocks : from;

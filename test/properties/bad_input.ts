@@ -4,10 +4,13 @@ import * as api from "user-page";
 import { map_anon, must } from "../fixtures.js";
 import { BIO_ROWS } from "./bad_input_bio.js";
 import { BAD_DIO, DIO_ROWS } from "./bad_input_dio.js";
+import { FAULT_IN_ROWS } from "./bad_input_fault_in.js";
 import { FORK_ROWS } from "./bad_input_fork.js";
 import { BAD_FS, FS_ROWS } from "./bad_input_fs.js";
+import { BAD_INJECT, INJECT_ROWS } from "./bad_input_inject.js";
 import { BAD_IOV_ITER, IOV_ITER_ROWS } from "./bad_input_iov_iter.js";
 import { BAD_LONGTERM, LONGTERM_ROWS } from "./bad_input_longterm.js";
+import { BAD_TRACE, TRACE_ROWS } from "./bad_input_trace.js";
 import { BAD_UV, UV_ROWS } from "./bad_input_uv.js";
 
 export interface Bench {
@@ -80,8 +83,10 @@ export const BAD: Readonly<Record<string, (b: Bench) => unknown[]>> = {
   any: () => [],
   ...BAD_DIO,
   ...BAD_FS,
+  ...BAD_INJECT,
   ...BAD_IOV_ITER,
   ...BAD_LONGTERM,
+  ...BAD_TRACE,
   ...BAD_UV,
 };
 
@@ -124,11 +129,14 @@ const dio: Row = [
 
 export const TABLE: Readonly<Record<string, Row>> = {
   ...IOV_ITER_ROWS,
+  ...FAULT_IN_ROWS,
   ...BIO_ROWS,
   ...DIO_ROWS,
   ...FS_ROWS,
+  ...INJECT_ROWS,
   ...LONGTERM_ROWS,
   ...FORK_ROWS,
+  ...TRACE_ROWS,
   ...UV_ROWS,
   boot: [() => [{ mem: 1 << 20 }], "any"],
   shutdown: [(b) => [b.machine], "machine"],
@@ -138,6 +146,7 @@ export const TABLE: Readonly<Record<string, Row>> = {
   schedule_work: [(b) => [b.current, () => undefined], "context", "call"],
   dmesg: [(b) => [b.machine], "machine"],
   misuse_reports: [(b) => [b.machine], "machine"],
+  leaks: [(b) => [b.machine], "machine"],
   vmstat: [(b) => [b.machine], "machine"],
   __free: [(b) => [api.put_page, page(b)], "call", "any"],
   no_free_ptr: [(b) => [must(api.__free(api.put_page, page(b)))], "object"],
@@ -283,11 +292,17 @@ export const TABLE: Readonly<Record<string, Row>> = {
 };
 /** Nothing to count and nothing to refuse: they make, ask or combine values. */
 export const EXEMPT: readonly string[] = [
+  "all_thrown",
   "ERR_PTR",
   "end_io_pair",
   "errno_code",
+  "first_thrown",
   "flakey_seed",
+  "format_injection",
+  "format_leak",
+  "format_leaks",
   "format_report",
+  "group_leaks",
   "gup_flags",
   "gup_flags_from",
   "IS_ERR",

@@ -29,6 +29,7 @@ export const BAD_DIO: Readonly<Record<string, (b: Bench) => unknown[]>> = {
     { ...file_on(b), iomap_begin: null },
     { ...file_on(b), iomap_begin: () => null },
     { ...file_on(b), end_io: 5 },
+    { ...file_on(b), iomap_end: 5 },
   ],
 };
 export const DIO_ROWS: Readonly<

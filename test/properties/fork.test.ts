@@ -69,8 +69,8 @@ test("bytes, counts and pins of parents and children after every step, and nothi
   const slots = nr_swap_slots();
   const done = new Map<string, number>();
   fc.assert(
-    fc.property(program, (ops) => {
-      const family = new Family();
+    fc.property(program, fc.constantFrom("", "16K:always"), (ops, thp_anon) => {
+      const family = new Family(thp_anon);
       try {
         for (const { step, who, page, n } of ops) {
           STEPS[step]!(family, family.people[who % family.people.length]!, page, n);

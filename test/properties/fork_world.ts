@@ -51,8 +51,13 @@ export class Family {
   readonly grips: Grip[] = [];
   readonly #start: number;
 
-  constructor() {
-    this.machine = api.boot({ mem: 16 << 20, CONFIG_DEBUG_USER_PAGE_REFERENCES: debug_mode });
+  /** @param thp_anon - sizes of the folios that the pages lie in */
+  constructor(thp_anon: string) {
+    this.machine = api.boot({
+      mem: 16 << 20,
+      thp_anon,
+      CONFIG_DEBUG_USER_PAGE_REFERENCES: debug_mode,
+    });
     this.#start = api.vmstat(this.machine).nr_free_pages;
     const task = api.create_task(this.machine);
     const flags = api.MAP_PRIVATE | api.MAP_ANONYMOUS | api.MAP_FIXED;
@@ -146,7 +151,8 @@ export class Family {
     }
     const { nr_free_pages, nr_foll_pin_acquired, nr_foll_pin_released } = api.vmstat(this.machine);
     const kept = machine_state(this.machine).huge_zero_pfn === 0 ? 0 : 512;
-    const log = [...api.dmesg(this.machine)];
+    // A task that exits while its pins are held is no fault here.
+    const log = api.dmesg(this.machine).filter((line) => !/^task \d+ exits, /.test(line));
     const { leaks, lost_pages } = api.shutdown(this.machine);
     return {
       pages: this.#start - nr_free_pages - kept,

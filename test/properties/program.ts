@@ -19,9 +19,12 @@ export const program: fc.Arbitrary<Op[]> = fc.array(
   { minLength: 1, maxLength: 60, size: "max" },
 );
 
+/** Told of the world at its beginning; what it returns is called after each step. */
+export type Watch = (w: World) => () => void;
 /** Runs a program to its end, where everything is given back; what each step answered, and the counters after it. */
-export function run(options: MachineOptions, ops: readonly Op[]): unknown[] {
+export function run(options: MachineOptions, ops: readonly Op[], watch?: Watch): unknown[] {
   const w = new World(options);
+  const look = watch?.(w);
   try {
     for (let task = 0; task < 2; task++) {
       for (let slot = 0; slot < SLOTS; slot++) {
@@ -34,6 +37,7 @@ export function run(options: MachineOptions, ops: readonly Op[]): unknown[] {
       w.begin_step();
       const answer = STEPS[step]!(w, a, b, c);
       w.check();
+      look?.();
       trace.push([step, answer, w.completed.splice(0), vmstat(w.machine)]);
     }
     trace.push(give_back(w));

@@ -5,7 +5,9 @@ import {
   boot,
   copy_to_user,
   create_task,
+  format_leaks,
   format_report,
+  group_leaks,
   MAP_ANONYMOUS,
   MAP_PRIVATE,
   MISUSE,
@@ -69,7 +71,11 @@ async function said_by_machine(id: MisuseId, debug: boolean): Promise<string | n
   const program = (await import(join(ROOT, "types-test/misuse", `${id}.ts`))) as {
     wrong: (bench: Bench) => unknown;
   };
-  const machine = boot({ mem: 16 << 20, CONFIG_DEBUG_USER_PAGE_REFERENCES: debug });
+  const machine = boot({
+    mem: 16 << 20,
+    CONFIG_DEBUG_USER_PAGE_REFERENCES: debug,
+    reproduce: `npx user-page run driver.ts${debug ? " --debug" : ""}`,
+  });
   let said: string | null = null;
   try {
     program.wrong(bench_of(machine));
@@ -77,10 +83,8 @@ async function said_by_machine(id: MisuseId, debug: boolean): Promise<string | n
     if (!(error instanceof MisuseError)) throw error;
     said = format_report(error.report);
   }
-  const [leak] = shutdown(machine).leaks;
-  if (said === null && leak) {
-    said = `shutdown(): leaks: ${leak.kind}, acquired by ${leak.acquired_by} at ${leak.acquired_at}`;
-  }
+  const { leaks } = shutdown(machine);
+  if (said === null && leaks.length > 0) said = `shutdown(): ${format_leaks(group_leaks(leaks))}`;
   if (said === null) return null;
   return said
     .replace(/pfn \d+/g, "pfn 17409")

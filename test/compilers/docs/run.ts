@@ -56,7 +56,11 @@ export interface Outcome {
 }
 /** One run, with debug mode on or off. */
 export function run(block: Block, debug: boolean): Outcome {
-  const machine = boot({ mem: 16 << 20, CONFIG_DEBUG_USER_PAGE_REFERENCES: debug });
+  const machine = boot({
+    mem: 16 << 20,
+    CONFIG_DEBUG_USER_PAGE_REFERENCES: debug,
+    reproduce: "npx user-page run driver.ts --debug",
+  });
   const current = create_task(machine);
   const prot = PROT_READ | PROT_WRITE;
   const buf = mmap(current, null, BUF_BYTES, prot, MAP_PRIVATE | MAP_ANONYMOUS)._unsafeUnwrap();
