@@ -23,14 +23,25 @@ function spell(answer: Answer, spelling: Reading["spelling"]): string {
       return String(answer);
     case "node promise":
       return failed ? answer : "[object Object]"; // { bytesRead, buffer }, spelled as the recorder did
+    case "nothing":
+      return failed ? answer : "ok";
     case "exit status":
       return failed ? "1" : "0";
     case "pending":
       return failed ? answer : "pending";
   }
 }
-/** Runs what the rows ask for, each scenario once however many of its steps have a row. */
-export function compare(rows: readonly Row[], debug = false): Verdict[] {
+/**
+ * Runs what the rows ask for, each scenario once however many of its steps have a row.
+ *
+ * @param debug - on machines in debug mode
+ * @param on_progress - is told after each row how many of how many are done
+ */
+export function compare(
+  rows: readonly Row[],
+  debug = false,
+  on_progress?: (done: number, of: number) => void,
+): Verdict[] {
   const runs = new Map<string, Observations | string>();
   const run = ({ scenario }: Reading): Observations | string => {
     const key = JSON.stringify(scenario);
@@ -45,7 +56,7 @@ export function compare(rows: readonly Row[], debug = false): Verdict[] {
     }
     return seen;
   };
-  return rows.map((row): Verdict => {
+  const judge = (row: Row): Verdict => {
     const reading = parse(row);
     if ("reason" in reading) return { row, verdict: "not in scope", reason: reading.reason };
     const seen = run(reading);
@@ -57,5 +68,10 @@ export function compare(rows: readonly Row[], debug = false): Verdict[] {
     const same =
       acquired === row.acquired && released === row.released && model.result === row.result;
     return { row, verdict: same ? "matched" : "mismatched", model };
+  };
+  return rows.map((row, i) => {
+    const verdict = judge(row);
+    on_progress?.(i + 1, rows.length);
+    return verdict;
   });
 }

@@ -56,9 +56,12 @@ const PROT = {
 } as const;
 const is_huge = ({ backing }: Memory): boolean =>
   backing === "huge pages" || backing === "huge memfd";
+const KIB_64 = 65536;
+const unit_of = (memory: Memory): number =>
+  is_huge(memory) ? PMD_SIZE : memory.backing === "folios of 64 KiB" ? KIB_64 : PAGE_SIZE;
 /** Bytes a piece maps: huge pages are not cut. */
 function mapped_bytes({ pages, memory }: Piece): number {
-  const unit = memory && is_huge(memory) ? PMD_SIZE : PAGE_SIZE;
+  const unit = memory ? unit_of(memory) : PAGE_SIZE;
   return Math.ceil((pages * PAGE_SIZE) / unit) * unit;
 }
 /** Memory the buffer can use up: copies of private files count twice. */
@@ -66,6 +69,12 @@ export function bytes_of(buffer: Buffer): number {
   return buffer.pieces.reduce((sum, piece) => sum + 2 * mapped_bytes(piece), 0);
 }
 
+/** The sizes of anonymous folios that the machine is booted with: a kernel where 64 KiB are switched on has no larger ones here. */
+export function thp_anon_of(buffers: readonly Buffer[]): string {
+  const pieces = buffers.flatMap((buffer) => buffer.pieces);
+  const kib_64 = pieces.some(({ memory }) => memory?.backing === "folios of 64 KiB");
+  return kib_64 ? "64K:madvise;2M:never" : "";
+}
 function had<T>(handle: T): Exclude<T, Errno> {
   if (IS_ERR(handle)) throw new SetupError((handle as Errno).message);
   return handle as Exclude<T, Errno>;
@@ -120,10 +129,11 @@ function map_piece(machine: Machine, current: Task, at: UserAddr, piece: Piece):
     built(munmap(current, at, bytes));
     return;
   }
-  if (memory.backing === "anonymous" || memory.backing === "huge pages") {
+  const large = memory.backing === "huge pages" || memory.backing === "folios of 64 KiB";
+  if (memory.backing === "anonymous" || large) {
     const type = (memory.shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_FIXED;
     built(mmap(current, at, bytes, PROT[memory.prot], type));
-    if (memory.backing === "huge pages") built(madvise(current, at, bytes, MADV_HUGEPAGE));
+    if (large) built(madvise(current, at, bytes, MADV_HUGEPAGE));
   } else map_file(machine, current, at, bytes, memory);
   touch(current, at, Math.min(pages, memory.file_pages ?? pages), memory.touched);
   for (const then of memory.then) change(current, at, bytes, then);

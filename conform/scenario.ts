@@ -9,7 +9,14 @@ export type Afterwards =
   | "MADV_FREE"
   | "MADV_DONTNEED";
 export interface Memory {
-  readonly backing: "anonymous" | "huge pages" | "memfd" | "huge memfd" | "one memfd page" | "file";
+  readonly backing:
+    | "anonymous"
+    | "huge pages"
+    | "folios of 64 KiB"
+    | "memfd"
+    | "huge memfd"
+    | "one memfd page"
+    | "file";
   readonly shared: boolean;
   readonly prot: "PROT_READ" | "PROT_WRITE" | "PROT_READ | PROT_WRITE" | "PROT_READ | PROT_EXEC";
   readonly touched: "written" | "read" | "no";
@@ -46,9 +53,35 @@ export interface FileLayout {
   readonly size: number;
   readonly extents: readonly Extent[];
 }
-export type Target = "block device" | "file" | FileLayout;
+export type Target = "block device" | "file" | "tmpfs" | FileLayout;
+
+/** What pins nothing: copies, faults and plain references. */
+export type UnpinnedCall =
+  /** Through the page cache of the file, or to where all is lost. */
+  | {
+      readonly call: "buffered io";
+      readonly op: Op;
+      readonly iov: Iov;
+      readonly position: number;
+      readonly target: Exclude<Target, "block device"> | "/dev/null" | "/dev/zero";
+    }
+  /** Of the file to another one, in the kernel; the answer is "ok". */
+  | { readonly call: "copy file"; readonly bytes: number }
+  /** Drops the descriptor of the file. */
+  | { readonly call: "close" }
+  /** Pages of memory into the pipe; bytes into it; out of it, one packet or as many bytes as there are; pages of the file into it. */
+  | { readonly call: "vmsplice" | "write pipe"; readonly iov: Iov }
+  | { readonly call: "read pipe"; readonly iov: Iov; readonly packet: boolean }
+  | { readonly call: "splice"; readonly bytes: number }
+  /** Of an empty queue. */
+  | { readonly call: "futex wake"; readonly buffer: number; readonly shared: boolean }
+  /** Reads the first buffer of the task itself through /proc/self/mem, into the second. */
+  | { readonly call: "read mem"; readonly from: number; readonly to: number }
+  | { readonly call: "mlock" | "move_pages"; readonly buffer: number }
+  | { readonly call: "mmap populate"; readonly bytes: number };
 
 export type Call =
+  | UnpinnedCall
   | {
       readonly call: "direct io";
       readonly op: Op;
@@ -127,6 +160,8 @@ export interface Scenario {
   readonly buffers: readonly Buffer[];
   /** bytes of the disk */
   readonly disk: number;
+  /** whose way of direct I/O it is; that of ext4 and xfs is one, and the default */
+  readonly file_system?: "btrfs";
   readonly steps: readonly Step[];
 }
 export type Answer = number | ErrnoName;
@@ -134,7 +169,15 @@ export type Answer = number | ErrnoName;
 export interface Reading {
   readonly scenario: Scenario;
   readonly step: string;
-  readonly spelling: "system call" | "node" | "node promise" | "exit status" | "pending";
+  readonly spelling:
+    | "system call"
+    | "node"
+    | "node promise"
+    | "nothing"
+    | "exit status"
+    | "pending";
+  /** what it depends on and the row does not record, unless the transfer goes through the page cache */
+  readonly doubt?: string;
 }
 export interface OutOfScope {
   readonly reason: string;

@@ -34,7 +34,7 @@ const LINUX_6_18: DioOptions = { references: "per page", order: "complete first"
 export function outcome_of(result: DioResult): Outcome {
   return result.isOk() ? result.value : result.error.errno;
 }
-function iter_of(op: Op, parts: readonly UserPart[]): IovIter<Dir, "user"> {
+export function iter_of(op: Op, parts: readonly UserPart[]): IovIter<Dir, "user"> {
   const dir = op === "REQ_OP_READ" ? ITER_DEST : ITER_SOURCE;
   const [first] = parts;
   if (first && parts.length === 1) return iov_iter_ubuf(dir, first.addr, first.len);
@@ -67,7 +67,7 @@ function file_on(bdev: BlockDevice, { size, extents }: FileLayout): IomapFile {
   };
 }
 /** A file that is written everywhere. */
-function plain_file({ size }: BlockDevice): FileLayout {
+export function plain_file({ size }: BlockDevice): FileLayout {
   return { size, extents: [{ bytes: Math.ceil(size / BLOCK) * BLOCK, state: "written" }] };
 }
 /**

@@ -101,6 +101,17 @@ function mixed(op: Op, params: string): Reading | OutOfScope {
 function special(op: Op, what: string): Reading | OutOfScope {
   if (what === "stack page") return one_range(op, "1 pages anon");
   if (what === "text page") return one_range(op, "1 pages text page");
+  if (what === "vdso page") {
+    // It is mapped as program text is; only what a device reads there is the host's.
+    return op === "REQ_OP_READ"
+      ? one_range(op, "1 pages text page")
+      : out(
+          "DMA from a page of the kernel's image: its EIO is that of the recorder's virtual machine",
+        );
+  }
+  if (what === "vvar page") {
+    return out("vvar is a mapping of bare page frames (VM_PFNMAP), of which the model has none");
+  }
   if (what === "NULL" || what === "kernel address") {
     const buffer: Buffer = {
       pieces: [{ pages: 1, memory: null }],
@@ -128,6 +139,26 @@ function verified_write(params: string): Reading | OutOfScope {
   return transfer("REQ_OP_WRITE", [buffer, other], iov, { more: [verify] });
 }
 
+/** The file's pages are in the page cache before the transfer goes around it. */
+function over_page_cache(op: Op, params: string): Reading | OutOfScope {
+  const pages = /^(\d+) pages cached$/.exec(params)?.[1];
+  if (pages === undefined) return out(`"${params}" is not understood`);
+  const buffer = buffer_of({ pages: Number(pages), memory: memory_of("anon") });
+  const iov = whole(buffer);
+  const target = "file";
+  const fill: Call = { call: "buffered io", op: "REQ_OP_READ", iov, position: 0, target };
+  return transfer(op, [buffer], iov, { before: [fill] });
+}
+/** The buffer is a mapping of the very file, whose pages a direct write takes out of the cache first: they fault back in. */
+function self_mapped(op: Op, params: string): Reading | OutOfScope {
+  const pages = /^(\d+) pages$/.exec(params)?.[1];
+  if (pages === undefined) return out(`"${params}" is not understood`);
+  const buffer = buffer_of({ pages: Number(pages), memory: memory_of("ext4 MAP_SHARED") });
+  const unmap: Call = { call: "madvise", buffer: 0, advice: "MADV_DONTNEED", touch: false };
+  const before = op === "REQ_OP_WRITE" ? [unmap] : [];
+  return transfer(op, [buffer], whole(buffer), { before });
+}
+
 // --- rows ------------------------------------------------------------------------------------------------
 const RAW = /^(.+), loop (?:dio|direct-io)=(?:on|off)$/;
 const GOOD_OF = /^(?<good>\d+) good of (?<of>\d+)$/;
@@ -138,6 +169,10 @@ const GOOD_THEN =
 /** C programs; null when the row is about something else. */
 export function parse_direct({ op, phase }: Row, params: string): Reading | OutOfScope | null {
   const named = /^O_DIRECT p?(read|write)/.exec(op)?.[1];
+  const mapped = /^p(read|write) self-mapped$/.exec(phase)?.[1];
+  if (mapped !== undefined && op === "O_DIRECT self-mapped file") {
+    return self_mapped(op_of(mapped), params);
+  }
   const done = /^p(read|write)(v?)$/.exec(phase);
   if (op === "O_DIRECT EFAULT side effect" && phase === "pwrite (+verify read)") {
     return verified_write(params);
@@ -150,10 +185,12 @@ export function parse_direct({ op, phase }: Row, params: string): Reading | OutO
     }
     return null;
   }
+  if (op === "O_DIRECT over page cache") return over_page_cache(way, params);
   const raw = RAW.exec(params)?.[1] ?? "";
   switch (op.replace(/^O_DIRECT (?:read|write)(?= |$)/, "O_DIRECT")) {
     case "O_DIRECT":
     case "O_DIRECT into":
+    case "O_DIRECT mTHP64K":
     case "O_DIRECT from":
     case "zero page identity, O_DIRECT write from":
       return params.startsWith("file position")

@@ -103,10 +103,12 @@ function meanwhile({ op, phase }: Row, params: string): Reading | OutOfScope | n
     reading(part.buffer, submit, during, { call: "complete", answer: "bytes" }, at);
   switch (op) {
     case "in flight: munmap+close": {
-      if (phase.startsWith("close")) return out("the runner closes no descriptor");
-      const during = step("munmap", { call: "munmap", buffer: 0 });
-      const at = phase.startsWith("munmap") ? "munmap" : step_of(phase);
-      return at === undefined ? null : read([during], at);
+      const during = [
+        step("munmap", { call: "munmap", buffer: 0 }),
+        step("close", { call: "close" }),
+      ];
+      const at = /^(munmap|close)\b/.exec(phase)?.[1] ?? step_of(phase);
+      return at === undefined ? null : read(during, at);
     }
     case "in flight: MADV_DONTNEED": {
       const advice = "MADV_DONTNEED" as const;

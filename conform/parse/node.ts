@@ -26,6 +26,13 @@ export function parse_node({ op, phase }: Row, params: string): Reading | OutOfS
     // Its buffers come from malloc(), which puts large ones 16 bytes behind the beginning of a page.
     return one_range("REQ_OP_READ", `${stream[1]} @+16`, { spelling: "node" });
   }
+  const again = /^(\d+ pages), 2nd write after spawnSync$/.exec(params);
+  if (op === "node fs.writeSync O_DIRECT" && again) {
+    const first = one_range("REQ_OP_WRITE", again[1]!, { spelling: "node" });
+    if ("reason" in first) return first;
+    const before = first.scenario.steps[0]!.calls;
+    return one_range("REQ_OP_WRITE", again[1]!, { spelling: "node", before });
+  }
   const call = /^node fs\.(read|write)(v?)Sync O_DIRECT$/.exec(op);
   if (!call) return null;
   const way = op_of(call[1]!);

@@ -6,44 +6,14 @@ import {
   type Buffer,
   type Call,
   type Iov,
-  type Memory,
   type OutOfScope,
   type Reading,
   type Step,
 } from "../scenario.js";
+import { one_part, program, register, registration, step, unregister } from "./ring.js";
+import { limits, locked, smallest_limit } from "./ring_limits.js";
 import { beyond_first_bio, end_of, op_of, whole } from "./transfer.js";
-import { buffer_for, buffer_of, memory_of, parse_range, with_tail } from "./words.js";
-
-const step = (name: string, ...calls: Call[]): Step => ({ name, calls, answer: "last" });
-const register = (...iovs: Iov[]): Step => step("register", { call: "register", ring: "A", iovs });
-const unregister = step("unregister", { call: "unregister", ring: "A" });
-
-/** Long-term pins look at the file: no memfd can stand for what a file system writes back. */
-function longterm_memory(memory: Memory): Memory {
-  return memory.file_system && memory.shared ? { ...memory, backing: "file" } : memory;
-}
-/** A buffer in one part, anonymous memory that was written where the row does not say. */
-function one_part(text: string, otherwise = "anon"): { buffer: Buffer; iov: Iov } | OutOfScope {
-  const range = parse_range(text);
-  if ("reason" in range) return range;
-  const { bytes, offset, memory = null } = range;
-  return {
-    buffer: buffer_for(offset, bytes, longterm_memory(memory ?? memory_of(otherwise))),
-    iov: { buffer: 0, offset, count: 1, bytes, stride: 0 },
-  };
-}
-const program = (
-  buffer: Buffer,
-  steps: readonly Step[],
-  at: string,
-  disk = PAGE_SIZE,
-): Reading | null =>
-  steps.some(({ name }) => name === at)
-    ? { scenario: { buffers: [buffer], disk, steps }, step: at, spelling: "system call" }
-    : null;
-function registration(buffer: Buffer, iov: Iov, phase: string): Reading | null {
-  return program(buffer, [register(iov), unregister], phase);
-}
+import { buffer_for, buffer_of, memory_of, with_tail } from "./words.js";
 
 interface Shape {
   readonly bytes: number;
@@ -87,10 +57,15 @@ function fault(phase: string, params: string): Reading | OutOfScope | null {
   return out(`"${params}" is not understood`);
 }
 function mixed_folios(phase: string, params: string): Reading | OutOfScope | null {
+  let at = 0;
   const pieces = params.split(/ then |, /).map((part) => {
     const small = /^(\d+) small$/.exec(part);
-    if (small) return { pages: Number(small[1]), memory: memory_of("anon") };
-    return part === "THP" ? { pages: 512, memory: memory_of("thp") } : null;
+    // Two MiB that begin elsewhere than at a multiple of them are no huge page, whatever they are made of.
+    const more = part === "2 MiB more" && at % 512 !== 0;
+    const pages = small ? Number(small[1]) : 512;
+    at += pages;
+    if (small || more) return { pages, memory: memory_of("anon") };
+    return part === "THP" ? { pages, memory: memory_of("thp") } : null;
   });
   if (!pieces.every((piece) => piece !== null)) {
     return out(`"${params}" does not say of which folios each part is`);
@@ -106,12 +81,16 @@ function mixed_folios(phase: string, params: string): Reading | OutOfScope | nul
 function ring_io(phase: string, params: string): Reading | OutOfScope | null {
   const found = /^(READ|WRITE)(_FIXED|V)? (.+)$/.exec(params);
   if (!found) return out(`"${params}" is not understood`);
-  if (found[3]!.startsWith("buffered"))
-    return out("buffered I/O: the runner does not play the page cache");
-  const part = one_part(found[3]!);
+  const buffered = /^buffered (.+)$/.exec(found[3]!)?.[1];
+  const part = one_part(buffered ?? found[3]!);
   if ("reason" in part) return part;
   const { buffer, iov } = part;
   const op = op_of(found[1]!.toLowerCase());
+  if (buffered !== undefined) {
+    if (found[2] === "_FIXED") return out("buffered I/O of a registered buffer");
+    const io: Call = { call: "buffered io", op, iov, position: 0, target: "file" };
+    return program(buffer, [step("io #1", io), step("io #2", io)], phase, iov.bytes);
+  }
   const too_long = found[2] === "_FIXED" ? null : beyond_first_bio(iov, buffer);
   if (too_long) return too_long;
   const call: Call =
@@ -121,6 +100,16 @@ function ring_io(phase: string, params: string): Reading | OutOfScope | null {
   const twice = [step("io #1", call), step("io #2", call)];
   const steps = found[2] === "_FIXED" ? [register(iov), ...twice, unregister] : twice;
   return program(buffer, steps, phase, iov.bytes);
+}
+/** What lies outside of the buffer, or begins inside a block of the disk, is refused however long it is; else the length counts. */
+function fixed_range(phase: string, params: string): Reading | OutOfScope | null {
+  const offset = { "past end": 2 * PAGE_SIZE, "@+16 misaligned": 16 }[params];
+  if (offset === undefined) return out("the row does not say how many bytes are read");
+  const buffer = buffer_for(0, 2 * PAGE_SIZE, memory_of("anon"));
+  const iov: Iov = { buffer: 0, offset, count: 1, bytes: PAGE_SIZE, stride: 0 };
+  const read: Call = { call: "fixed io", op: "REQ_OP_READ", ring: "A", iov };
+  const steps = [register(whole(buffer)), step("READ_FIXED", read), unregister];
+  return program(buffer, steps, phase);
 }
 function table(phase: string, params: string): Reading | OutOfScope | null {
   const part = one_part(params);
@@ -199,13 +188,6 @@ function umem(phase: string, params: string): Reading | OutOfScope | null {
   ];
   return program(part.buffer, steps, phase.startsWith("close") ? "close" : phase);
 }
-/** What is refused by its length is never looked at: memory that the row does not name need not be touched. */
-function limits(phase: string, params: string): Reading | OutOfScope | null {
-  const found = /^one iovec of (.+)$/.exec(params);
-  const part = one_part(found?.[1] ?? params, "untouched");
-  if (!found || "reason" in part) return out(`"${params}" is not understood`);
-  return registration(part.buffer, part.iov, phase);
-}
 /** What the process does to registered memory does not end the registration. */
 function lifetime(op: string, phase: string, params: string): Reading | OutOfScope | null {
   const part = one_part(params === "page registered" ? "1 page" : params);
@@ -221,24 +203,6 @@ function lifetime(op: string, phase: string, params: string): Reading | OutOfSco
         });
   const at = /^close\b/.test(phase) ? "unregister" : phase;
   return program(part.buffer, [register(part.iov), during, unregister], at);
-}
-
-/** Without CAP_IPC_LOCK: what a ring of one entry and one buffer are charged. */
-function locked(phase: string, params: string): Reading | OutOfScope | null {
-  const found = /^limit (\d+) pages, (\d+) (anon|thp) pages(?: of one THP)?, no CAP_IPC_LOCK$/.exec(
-    params,
-  );
-  const part = found && one_part(`${found[2]!} pages ${found[3]!}`);
-  if (!part || "reason" in part) return out(`"${params}" is not understood`);
-  const limit = step("limit", { call: "limit locked memory", pages: Number(found[1]) });
-  return program(part.buffer, [limit, register(part.iov), unregister], phase);
-}
-function smallest_limit(phase: string, params: string): Reading | OutOfScope | null {
-  if (phase !== "min RLIMIT_MEMLOCK in pages") return null;
-  const found = /^(\d+) (?:(anon|thp) pages?|pages? of one (thp))$/i.exec(params);
-  const part = found && one_part(`${found[1]!} pages ${(found[2] ?? found[3]!).toLowerCase()}`);
-  if (!part || "reason" in part) return out("the row does not say which bytes are registered");
-  return program(part.buffer, [step(phase, { call: "smallest limit", iov: part.iov })], phase);
 }
 
 export function parse_registered({ op, phase }: Row, params: string): Reading | OutOfScope | null {
@@ -262,7 +226,11 @@ export function parse_registered({ op, phase }: Row, params: string): Reading | 
     case "io_uring O_DIRECT":
       return ring_io(phase, params);
     case "io_uring READ_FIXED range":
-      return out("the row does not say how many bytes, of how large a buffer");
+      return fixed_range(phase, params);
+    case "io_uring REGISTER mTHP64K": {
+      const part = one_part(params);
+      return "reason" in part ? part : registration(part.buffer, part.iov, phase);
+    }
     case "io_uring buffer table":
       return table(phase, params);
     case "io_uring clone":

@@ -44,6 +44,8 @@ interface Options {
   readonly target?: Target;
   readonly spelling?: Reading["spelling"];
   readonly more?: readonly Call[];
+  /** what came before, and is not counted */
+  readonly before?: readonly Call[];
   /** one call for each part */
   readonly each?: boolean;
 }
@@ -54,10 +56,9 @@ export function transfer(
   iov: Iov,
   options: Options = {},
 ): Reading | OutOfScope {
-  const { position = 0, target = "file", more = [], each = false } = options;
+  const { position = 0, target = "file", more = [], before = [], each = false } = options;
   const { spelling = "system call" } = options;
-  const too_long = beyond_first_bio(iov, buffers[iov.buffer]!);
-  if (too_long) return too_long;
+  const doubt = beyond_first_bio(iov, buffers[iov.buffer]!);
   const transferred = position + iov.count * iov.bytes;
   const disk =
     typeof target === "object"
@@ -68,9 +69,17 @@ export function transfer(
       : transferred;
   const call: Call = { call: "direct io", op, iov, position, target, each };
   return {
-    scenario: { buffers, disk, steps: [{ name: "call", calls: [call, ...more], answer: "first" }] },
+    scenario: {
+      buffers,
+      disk,
+      steps: [
+        ...(before.length > 0 ? [{ name: "before", calls: before, answer: "last" as const }] : []),
+        { name: "call", calls: [call, ...more], answer: "first" },
+      ],
+    },
     step: "call",
     spelling,
+    ...(doubt && { doubt: doubt.reason }),
   };
 }
 /** One part of one buffer; anonymous memory that was written, where the row does not say. */

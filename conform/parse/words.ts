@@ -31,6 +31,7 @@ const MEMORY: ReadonlyArray<readonly [words: string, memory: Memory]> = [
   ["thp-untouched", untouched(THP)],
   ["thp-readtouched(hugezero)", read(THP)],
   ["thp-readtouched", read(THP)],
+  ["in 64K mTHP folios", { ...ANON, backing: "folios of 64 KiB" }],
   ["hugetlb", HUGETLB],
   ["hugetlb2M", HUGETLB],
   ["hugetlb-untouched", untouched(HUGETLB)],
