@@ -10,6 +10,7 @@ const steps = [
   { name: "check:ts7" },
   { name: "build:tools", after: ["build"] },
   { name: "demo:run", after: ["build:tools"] },
+  { name: "conform:live:short", after: ["build:tools"] },
   { name: "unused" },
   { name: "types", after: ["build"] },
   { name: "check:ts6" },
@@ -53,6 +54,7 @@ function run({ name, alone }) {
       process.stdout.write(`\n${output}\n`);
     }
     console.log(`${code === 0 ? "ok    " : "FAILED"} ${seconds(since)}  ${name}`);
+    for (const line of output.split("\n")) if (line.startsWith("SKIPPED")) console.log(line);
     next();
   });
 }
