@@ -1,5 +1,5 @@
 // The command line: at most one driver and one file.
-import { statSync } from "node:fs";
+import { realpathSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 
 const USAGE = `usage: npm start [-- [DRIVER.ts] [FILE]]
@@ -35,5 +35,5 @@ export function arguments_of(given: readonly string[]): Arguments {
     process.exit(2);
   }
   const [driver, file] = [drivers[0], files[0]];
-  return { driver: driver && resolve(driver), file: file && resolve(file) };
+  return { driver: driver && realpathSync(resolve(driver)), file: file && resolve(file) };
 }

@@ -4,12 +4,14 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MISUSE } from "user-page";
+import type { Compiled } from "../cli/compile.js";
+import { load_driver } from "../cli/load.js";
+import { in_package, shown } from "../cli/root.js";
 import { arguments_of } from "./arguments.js";
-import { check, check_exports, marked_mistakes, shown } from "./check.js";
-import { explained, load_driver, transfer_of } from "./load.js";
+import { compile_drivers, findings_of, marked_mistakes, user_of } from "./check.js";
+import { explained, transfer_of } from "./load.js";
 import { bytes_of_others_overwritten, pages_lost, report_of } from "./misuse.js";
 import { move } from "./move.js";
-import { in_repo } from "./paths.js";
 
 const DEFAULT_BYTES = 6 * 1024 * 1024 + 1000;
 let failures = 0;
@@ -35,18 +37,20 @@ function default_file(folder: string): string {
   writeFileSync(file, bytes);
   return file;
 }
-function check_driver(driver: string, folder: string): boolean {
+function check_driver({ diagnostics }: Compiled, driver: string, mistakes: string): boolean {
   heading(`1. The compiler reads ${shown(driver)}`);
-  const found = check_exports(driver, folder);
+  const own = diagnostics.filter(({ file }) => file !== mistakes || driver === mistakes);
+  const found = findings_of(own, driver);
   for (const { line, source, message } of found)
     console.log(`  ${line}: ${source}\n      ${message}`);
   expect(found.length === 0, "it compiles, and exports what demo/transfer.ts says");
   return found.length === 0;
 }
-function check_mistakes(mistakes: string): void {
+function check_mistakes({ diagnostics }: Compiled, mistakes: string): void {
   heading(`   and ${shown(mistakes)}: the same driver with mistakes that C accepts`);
   const marked = marked_mistakes(mistakes);
-  const found = check(mistakes);
+  const own = diagnostics.filter(({ file }) => file === mistakes);
+  const found = findings_of(own, mistakes);
   for (const { line, source, message } of found) {
     console.log(`  ${line}: ${source.replace(/ \/\/ MISTAKE.*/, "")}`);
     console.log(`      ${message}`);
@@ -57,10 +61,15 @@ function check_mistakes(mistakes: string): void {
   const all = lines.size === marked.size && [...marked.keys()].every((line) => lines.has(line));
   expect(all, `each of the ${marked.size} mistakes is refused, and nothing else is`);
 }
-async function run_driver(driver: string, file: string, folder: string): Promise<void> {
+async function run_driver(
+  driver: string,
+  out: string,
+  file: string,
+  folder: string,
+): Promise<void> {
   const name = file === default_file_of(folder) ? "a file" : shown(file);
   heading(`2. The driver moves ${name}: disk, user memory, disk`);
-  const exports = await load_driver(driver);
+  const exports = await load_driver(driver, out);
   const read = transfer_of(exports, "dio_read");
   const write = transfer_of(exports, "dio_write");
   const moved = move(read, write, file, join(folder, "copy"));
@@ -83,8 +92,8 @@ async function run_driver(driver: string, file: string, folder: string): Promise
   expect(of_copy === of_file, `the copy, from memory   ${of_copy}`);
   expect(moved.leaks === 0, "every page came back");
 }
-async function run_mistakes(mistakes: string): Promise<void> {
-  const exports = await load_driver(mistakes);
+async function run_mistakes(mistakes: string, out: string): Promise<void> {
+  const exports = await load_driver(mistakes, out);
   const puts = transfer_of(exports, "dio_write_puts");
   const early = transfer_of(exports, "dio_read_early");
   heading("3. Two mistakes, forced past the compiler, in debug mode");
@@ -114,14 +123,16 @@ async function attempt(driver: string, part: () => Promise<void>): Promise<void>
 const given = arguments_of(process.argv.slice(2));
 const folder = mkdtempSync(join(tmpdir(), "user-page-"));
 try {
-  const driver = given.driver ?? in_repo("demo/drivers/dio.ts");
+  const driver = given.driver ?? in_package("demo/drivers/dio.ts");
   const file = given.file ?? default_file(folder);
-  const mistakes = in_repo("demo/drivers/mistakes.ts");
-  const compiles = check_driver(driver, folder);
-  check_mistakes(mistakes);
-  if (compiles) await attempt(driver, () => run_driver(driver, file, folder));
+  const mistakes = in_package("demo/drivers/mistakes.ts");
+  using compiled = await compile_drivers(driver, user_of(driver, folder), mistakes);
+  const { out } = compiled;
+  const compiles = check_driver(compiled, driver, mistakes);
+  check_mistakes(compiled, mistakes);
+  if (compiles) await attempt(driver, () => run_driver(driver, out, file, folder));
   else heading(`2. ${shown(driver)} is not run, because of what the compiler says`);
-  await attempt(mistakes, () => run_mistakes(mistakes));
+  await attempt(mistakes, () => run_mistakes(mistakes, out));
 } finally {
   rmSync(folder, { recursive: true });
 }
