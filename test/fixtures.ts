@@ -15,6 +15,8 @@ import {
   type Task,
   type UserAddr,
   type VmStat,
+  MisuseError,
+  type MisuseReport,
 } from "user-page";
 import { page_flags, page_mapcount } from "../src/machine/arena.js";
 import { machine_state } from "../src/machine/machine.js";
@@ -99,3 +101,13 @@ export const counts = (pfn: number): [refs: number, pins: number] => [
   ref_count(pfn),
   pin_count(pfn),
 ];
+/** The report of a call that has to be reported. */
+export function report_of(call: () => unknown): MisuseReport {
+  try {
+    call();
+  } catch (error) {
+    if (error instanceof MisuseError) return error.report;
+    throw error;
+  }
+  throw new Error("not reported");
+}

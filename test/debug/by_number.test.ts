@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { SERIAL_UNIT } from "../../src/handle/tags.js";
 import { MAX_DEBUG_OWNERS } from "../../src/machine/limits.js";
 import { machine_state } from "../../src/machine/machine.js";
-import { forced, map_anon, must } from "../fixtures.js";
+import { forced, map_anon, must, report_of } from "../fixtures.js";
 
 function world(level: true | "owners" = "owners") {
   const machine = api.boot({ mem: 4 << 20, CONFIG_DEBUG_USER_PAGE_REFERENCES: level });
@@ -17,16 +17,6 @@ function world(level: true | "owners" = "owners") {
     api.leaks(machine).groups.map(({ acquired_by, count }) => [acquired_by, count]);
   return { machine, current, buf, pin, held };
 }
-function report_of(call: () => unknown): api.MisuseReport {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof api.MisuseError) return error.report;
-    throw error;
-  }
-  throw new Error("not noticed");
-}
-
 describe("unpin_user_folio() ends", () => {
   test("a pin that has no handle before one that has, however old", () => {
     const { machine, pin, held } = world();

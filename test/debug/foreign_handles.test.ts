@@ -2,7 +2,7 @@
 import * as api from "user-page";
 import { describe, expect, test } from "vitest";
 import { SERIAL_UNIT } from "../../src/handle/tags.js";
-import { forced, map_anon, must } from "../fixtures.js";
+import { forced, map_anon, must, report_of } from "../fixtures.js";
 
 function bench(panic_on_warn: boolean) {
   const machine = api.boot({
@@ -23,16 +23,6 @@ function mixed(page: unknown, acquisition: unknown): number {
   return serial * SERIAL_UNIT + (number_of(page) % SERIAL_UNIT);
 }
 const ids = (machine: api.Machine): string[] => api.misuse_reports(machine).map(({ id }) => id);
-function report_of(call: () => unknown): api.MisuseReport {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof api.MisuseError) return error.report;
-    throw error;
-  }
-  throw new Error("not reported");
-}
-
 describe("a number that was used again", () => {
   test("a release with it is a second one, and does not end the other acquisition", () => {
     const { machine, pin } = bench(false);

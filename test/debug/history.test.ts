@@ -2,7 +2,7 @@
 import * as api from "user-page";
 import { PAGE_SIZE, PMD_SIZE } from "user-page";
 import { expect, test } from "vitest";
-import { forced, map_anon, must } from "../fixtures.js";
+import { forced, map_anon, must, report_of } from "../fixtures.js";
 
 function world(level: true | "owners" = "owners") {
   const machine = api.boot({
@@ -28,16 +28,6 @@ function world(level: true | "owners" = "owners") {
       .others.map(({ acquisition }) => acquisition);
   };
   return { machine, current, buf, pin, extent, others_of };
-}
-
-function report_of(call: () => unknown): api.MisuseReport {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof api.MisuseError) return error.report;
-    throw error;
-  }
-  throw new Error("not noticed");
 }
 
 test("others are references to the same pages: an extent has several, and ends before the next", () => {

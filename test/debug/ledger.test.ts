@@ -1,9 +1,9 @@
 /** What debug mode says, and what it does not change. */
 import * as api from "user-page";
-import { MisuseError, PAGE_SIZE, type MachineOptions } from "user-page";
+import { PAGE_SIZE, type MachineOptions } from "user-page";
 import { describe, expect, test } from "vitest";
 import { MAX_ENDED_SITES, MAX_RECORDS } from "../../src/machine/limits.js";
-import { boot_plain, forced, map_anon, must } from "../fixtures.js";
+import { boot_plain, forced, map_anon, must, report_of } from "../fixtures.js";
 
 const HERE = String.raw`test/debug/ledger\.test\.ts:\d+:\d+`;
 function bench(level: boolean | api.DebugLevel = true, options: MachineOptions = {}) {
@@ -11,20 +11,10 @@ function bench(level: boolean | api.DebugLevel = true, options: MachineOptions =
   const current = api.create_task(machine);
   return { machine, current, buf: map_anon(current, 8 * PAGE_SIZE) };
 }
-function misuse(call: () => unknown): api.MisuseReport {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof MisuseError) return error.report;
-    throw error;
-  }
-  throw new Error("not noticed");
-}
-
 test("a report names the handle, who acquired and ended it where, the counts, and what to call", () => {
   const { machine, current, buf } = bench();
   const pin = must(api.get_user_page(current, buf, "dest"));
-  const report = misuse(() => forced(api.put_page)(pin));
+  const report = report_of(() => forced(api.put_page)(pin));
   expect(report.id).toBe("pin-to-put_page");
   expect(api.format_report(report)).toMatch(
     new RegExp(
@@ -35,7 +25,7 @@ test("a report names the handle, who acquired and ended it where, the counts, an
   expect(api.page_ref_count(pin)).toBe(1025);
   const same: unknown = pin;
   api.put_user_page(pin);
-  const twice = api.format_report(misuse(() => forced(api.put_user_page)(same)));
+  const twice = api.format_report(report_of(() => forced(api.put_user_page)(same)));
   expect(twice).toMatch(new RegExp(`ended +released by put_user_page\\(\\) in process at ${HERE}`));
   machine[Symbol.dispose]();
 });
@@ -45,9 +35,9 @@ test("a second release is noticed though somebody else has pinned the page since
   const same: unknown = pin;
   api.put_user_page(pin);
   const other = must(api.get_user_page(current, buf, "dest"));
-  expect(misuse(() => forced(api.put_user_page)(same)).id).toBe("double-release");
-  expect(misuse(() => forced(api.page_ref_count)(same)).id).toBe("use-after-release");
-  expect(misuse(() => forced(api.put_user_pages)([same])).id).toBe("double-release");
+  expect(report_of(() => forced(api.put_user_page)(same)).id).toBe("double-release");
+  expect(report_of(() => forced(api.page_ref_count)(same)).id).toBe("use-after-release");
+  expect(report_of(() => forced(api.put_user_pages)([same])).id).toBe("double-release");
   expect(api.page_ref_count(other)).toBe(1025);
   api.put_user_page(other);
   expect(api.shutdown(machine)).toEqual({ leaks: [], lost_pages: 0 });
@@ -56,9 +46,9 @@ test("owners: pages of vaddr_pin_pages() go with their token only", () => {
   const { machine, current, buf } = bench();
   const [mine, yours] = [new api.VaddrPin("file 1"), new api.VaddrPin("file 2")];
   const pages = must(api.all_or_none(api.vaddr_pin_pages(current, buf, 3, "dest", mine)));
-  expect(misuse(() => forced(api.vaddr_unpin_pages)(pages, yours)).id).toBe("wrong-owner");
-  expect(misuse(() => forced(api.put_user_pages)(pages)).id).toBe("wrong-owner");
-  expect(misuse(() => forced(api.put_user_page)(pages[0])).id).toBe("wrong-owner");
+  expect(report_of(() => forced(api.vaddr_unpin_pages)(pages, yours)).id).toBe("wrong-owner");
+  expect(report_of(() => forced(api.put_user_pages)(pages)).id).toBe("wrong-owner");
+  expect(report_of(() => forced(api.put_user_page)(pages[0])).id).toBe("wrong-owner");
   expect([mine.outstanding, yours.outstanding]).toEqual([3, 0]);
   api.vaddr_unpin_pages(pages, mine);
   expect([mine.outstanding, api.shutdown(machine).leaks.length]).toEqual([0, 0]);
@@ -66,7 +56,7 @@ test("owners: pages of vaddr_pin_pages() go with their token only", () => {
 test("directions: writing through a pin for reading", () => {
   const { machine, current, buf } = bench();
   const pin = must(api.get_user_page(current, buf, "source"));
-  const id = misuse(() => forced(api.memcpy_to_page)(pin, 0, new Uint8Array(1))).id;
+  const id = report_of(() => forced(api.memcpy_to_page)(pin, 0, new Uint8Array(1))).id;
   expect(id).toBe("wrong-direction");
   api.put_user_page(pin);
   machine[Symbol.dispose]();
@@ -114,7 +104,7 @@ describe("levels", () => {
     const { machine, current, buf } = bench(level);
     const pin = must(api.get_user_page(current, buf, "dest"));
     const keep = must(api.get_user_page(current, buf, "dest"));
-    const wrong = misuse(() => forced(api.put_page)(pin));
+    const wrong = report_of(() => forced(api.put_page)(pin));
     expect(wrong.history.map(({ at }) => new RegExp(HERE).test(at))).toEqual(
       identity ? [places] : [],
     );
@@ -122,7 +112,7 @@ describe("levels", () => {
     const same: unknown = pin;
     api.put_user_page(pin);
     const again = (): unknown => forced(api.put_user_page)(same);
-    if (identity) expect(misuse(again).id).toBe("double-release");
+    if (identity) expect(report_of(again).id).toBe("double-release");
     else again(); // the other pin is gone now
     expect(api.page_ref_count(keep)).toBe(identity ? 1025 : 1);
     machine[Symbol.dispose]();
@@ -137,7 +127,7 @@ describe("numbers of acquisitions are used again", () => {
     for (let i = 0; i <= MAX_ENDED_SITES; i++) {
       api.put_user_page(must(api.get_user_page(current, buf, "dest")));
     }
-    const report = misuse(() => forced(api.put_user_page)(same));
+    const report = report_of(() => forced(api.put_user_page)(same));
     expect(report.id).toBe("double-release");
     expect(report.history.map(({ what, at }) => [what, at])).toEqual([
       ["acquired", ""],
@@ -155,7 +145,7 @@ describe("numbers of acquisitions are used again", () => {
     const page = must(api.alloc_page(current));
     for (let i = 0; i < MAX_RECORDS; i++) api.put_page(api.get_page(page));
     api.unpin_user_folio(api.page_folio(held[0]!), 1);
-    expect(misuse(() => forced(api.put_user_page)(held[0])).id).toBe("double-release");
+    expect(report_of(() => forced(api.put_user_page)(held[0])).id).toBe("double-release");
     api.bio_release_pages(bio, false);
     api.bio_put(bio);
     forced(api.put_user_page)(held[1]);

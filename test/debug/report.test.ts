@@ -4,7 +4,7 @@ import { MisuseError, PAGE_SIZE, PMD_SIZE, type MisuseReport } from "user-page";
 import { describe, expect, test } from "vitest";
 import { machine_state, type MachineState } from "../../src/machine/machine.js";
 import { ended_with, make_report } from "../../src/machine/misuse.js";
-import { forced, map_anon, must } from "../fixtures.js";
+import { forced, map_anon, must, report_of } from "../fixtures.js";
 
 const HERE = /^test\/debug\/report\.test\.ts:\d+:\d+$/;
 
@@ -16,15 +16,6 @@ function world(options: api.MachineOptions = {}) {
   });
   const current = api.create_task(machine);
   return { machine, current, buf: map_anon(current, 8 * PAGE_SIZE) };
-}
-function report_of(call: () => unknown): MisuseReport {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof MisuseError) return error.report;
-    throw error;
-  }
-  throw new Error("not noticed");
 }
 /** A pin that went through a bio and was released by its completion. */
 function through_a_bio({ machine, current, buf }: ReturnType<typeof world>): unknown {

@@ -1,25 +1,15 @@
 /** Reports say what is so: programs of which they once said something else. */
 import * as api from "user-page";
-import { MisuseError, PAGE_SIZE, PMD_SIZE, type MisuseReport } from "user-page";
+import { PAGE_SIZE, PMD_SIZE } from "user-page";
 import { describe, expect, test } from "vitest";
 import { place_of } from "../../src/machine/site.js";
-import { forced, map_anon, must } from "../fixtures.js";
+import { forced, map_anon, must, report_of } from "../fixtures.js";
 
 function world(options: api.MachineOptions = {}) {
   const machine = api.boot({ mem: 16 << 20, CONFIG_DEBUG_USER_PAGE_REFERENCES: true, ...options });
   const current = api.create_task(machine);
   return { machine, current, buf: map_anon(current, 8 * PAGE_SIZE) };
 }
-function report_of(call: () => unknown): MisuseReport {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof MisuseError) return error.report;
-    throw error;
-  }
-  throw new Error("not noticed");
-}
-
 test("a call that is refused leaves what is held: a right release after it is right", () => {
   const { machine, current, buf } = world();
   const pin = must(api.get_user_page(current, buf, "dest"));

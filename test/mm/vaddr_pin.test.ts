@@ -11,6 +11,7 @@ import {
   forced,
   map_anon,
   must,
+  report_of,
 } from "../fixtures.js";
 
 function bench(machine: api.Machine = boot_for_test({ mem: 1 << 20 })) {
@@ -25,16 +26,6 @@ const outstanding = (machine: api.Machine): number => {
   const { nr_foll_pin_acquired, nr_foll_pin_released } = api.vmstat(machine);
   return nr_foll_pin_acquired - nr_foll_pin_released;
 };
-function report_of(call: () => unknown): api.MisuseReport {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof api.MisuseError) return error.report;
-    throw error;
-  }
-  throw new Error("not noticed");
-}
-
 test("an owner counts what it has, short pins and several calls too", () => {
   const { machine, current, buf, owner, pins } = bench();
   const all = pins();
