@@ -101,13 +101,20 @@ export const counts = (pfn: number): [refs: number, pins: number] => [
   ref_count(pfn),
   pin_count(pfn),
 ];
-/** The report of a call that has to be reported. */
-export function report_of(call: () => unknown): MisuseReport {
+function thrown_report(call: () => unknown): MisuseReport | null {
   try {
     call();
+    return null;
   } catch (error) {
     if (error instanceof MisuseError) return error.report;
     throw error;
   }
-  throw new Error("not reported");
 }
+/** The report of a call that has to be reported. */
+export function report_of(call: () => unknown): MisuseReport {
+  const report = thrown_report(call);
+  if (report === null) throw new Error("not reported");
+  return report;
+}
+/** The id of the misuse that a call throws. */
+export const id_of = (call: () => unknown): string => thrown_report(call)?.id ?? "nothing";

@@ -4,8 +4,8 @@ import * as api from "user-page";
 import { PAGE_SIZE } from "user-page";
 import { expect, test } from "vitest";
 import { page_flags, PG_dirty } from "../../src/machine/arena.js";
-import { errno_of, forced, must } from "../fixtures.js";
-import { BioWorld, head, id_of, same } from "./bio_world.js";
+import { errno_of, forced, id_of, must } from "../fixtures.js";
+import { BioWorld, head, same } from "./bio_world.js";
 
 test('"0: submit it and start another": every page is written once and let go of as what it is', () => {
   const piece = fc.record({

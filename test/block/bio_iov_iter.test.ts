@@ -2,8 +2,8 @@
 import * as api from "user-page";
 import { PAGE_SIZE } from "user-page";
 import { expect, test } from "vitest";
-import { forced, must } from "../fixtures.js";
-import { BioWorld, HUGE_PAGES, id_of } from "./bio_world.js";
+import { forced, id_of, must } from "../fixtures.js";
+import { BioWorld, HUGE_PAGES } from "./bio_world.js";
 
 /** An address at which nothing is mapped. */
 function nowhere(world: BioWorld): api.UserAddr {

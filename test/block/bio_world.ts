@@ -127,13 +127,3 @@ export const LIMITS: fc.Arbitrary<Partial<api.QueueLimits>> = fc.record({
 export const head = (pfn: number): number => head_of(pfn);
 /** Whether bytes are equal; the matchers look at each byte by itself. */
 export const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
-/** The id of the misuse that a call throws. */
-export function id_of(call: () => unknown): string {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof api.MisuseError) return error.id;
-    throw error;
-  }
-  return "nothing";
-}

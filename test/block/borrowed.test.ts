@@ -2,8 +2,7 @@
 import * as api from "user-page";
 import { PAGE_SIZE } from "user-page";
 import { expect, test } from "vitest";
-import { boot_for_test, fill_pattern, forced, map_anon, must } from "../fixtures.js";
-import { id_of } from "./bio_world.js";
+import { boot_for_test, fill_pattern, forced, id_of, map_anon, must } from "../fixtures.js";
 
 const LEN = 8 * PAGE_SIZE;
 function bench(machine: api.Machine) {

@@ -2,8 +2,8 @@
 import * as api from "user-page";
 import { PAGE_SIZE } from "user-page";
 import { expect, test } from "vitest";
-import { forced, must, pattern_of } from "../fixtures.js";
-import { BioWorld, filled, id_of, same } from "./bio_world.js";
+import { forced, id_of, must, pattern_of } from "../fixtures.js";
+import { BioWorld, filled, same } from "./bio_world.js";
 
 /** A plain bio of one page. */
 function plain(world: BioWorld, page: api.Page, at: number): api.OwnedPlainBio {

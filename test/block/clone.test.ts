@@ -3,8 +3,8 @@ import fc from "fast-check";
 import * as api from "user-page";
 import { PAGE_SIZE } from "user-page";
 import { expect, test } from "vitest";
-import { errno_of, forced, must } from "../fixtures.js";
-import { BioWorld, bytes_of, filled, HUGE_PAGES, id_of, LIMITS, same } from "./bio_world.js";
+import { errno_of, forced, id_of, must } from "../fixtures.js";
+import { BioWorld, bytes_of, filled, HUGE_PAGES, LIMITS, same } from "./bio_world.js";
 
 test("cut and chained at random: every byte comes once, and the bio ends once, after all its parts", () => {
   const step = fc.record({ who: fc.nat(), at: fc.nat(), on: fc.nat() });

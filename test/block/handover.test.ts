@@ -2,22 +2,13 @@
 import * as api from "user-page";
 import { PAGE_SIZE } from "user-page";
 import { expect, test } from "vitest";
-import { boot_for_test, debug_mode, forced, map_anon, must } from "../fixtures.js";
+import { boot_for_test, debug_mode, forced, id_of, map_anon, must } from "../fixtures.js";
 
 const MEM = { mem: 8 << 20 };
 function bench(machine: api.Machine) {
   const current = api.create_task(machine);
   const disk = must(api.brd_alloc(machine, 1 << 20));
   return { current, disk, buf: map_anon(current, 16 * PAGE_SIZE) };
-}
-function id_of(call: () => unknown): string {
-  try {
-    call();
-    return "nothing";
-  } catch (error) {
-    if (error instanceof api.MisuseError) return error.id;
-    throw error;
-  }
 }
 const no_loss = (machine: api.Machine): void => {
   expect(api.shutdown(machine)).toEqual({ leaks: [], lost_pages: 0 });

@@ -4,8 +4,8 @@ import * as api from "user-page";
 import { PAGE_SIZE } from "user-page";
 import { expect, test } from "vitest";
 import { BioState } from "../../src/block/bio_state.js";
-import { errno_of, forced, must } from "../fixtures.js";
-import { ALL_PAGES, BioWorld, head, HUGE_PAGES, id_of, same } from "./bio_world.js";
+import { errno_of, forced, id_of, must } from "../fixtures.js";
+import { ALL_PAGES, BioWorld, head, HUGE_PAGES, same } from "./bio_world.js";
 
 /** Addresses of physical bytes: page frame number times 4096. */
 interface Range {

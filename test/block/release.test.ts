@@ -3,8 +3,8 @@ import * as api from "user-page";
 import { PAGE_SIZE } from "user-page";
 import { expect, test } from "vitest";
 import { page_flags, PG_dirty } from "../../src/machine/arena.js";
-import { boot_for_test, debug_mode, forced, map_anon, must } from "../fixtures.js";
-import { BioWorld, filled, head, id_of, SMALL_PAGES, HUGE_PAGES } from "./bio_world.js";
+import { boot_for_test, debug_mode, forced, id_of, map_anon, must } from "../fixtures.js";
+import { BioWorld, filled, head, SMALL_PAGES, HUGE_PAGES } from "./bio_world.js";
 
 test("pages that wait for a kworker to release them are released as far as clones are concerned", () => {
   using world = new BioWorld();

@@ -1,17 +1,8 @@
 /** Level "tags": bit 0 alone tells a pin from a plain page, in both directions and in every release. */
 import * as api from "user-page";
 import { expect, test } from "vitest";
-import { forced, map_anon, must } from "../fixtures.js";
+import { forced, id_of, map_anon, must } from "../fixtures.js";
 
-function id_of(call: () => unknown): string {
-  try {
-    call();
-    return "nothing";
-  } catch (error) {
-    if (error instanceof api.MisuseError) return error.id;
-    throw error;
-  }
-}
 test("each wrong pairing is reported, and counts nothing", () => {
   const machine = api.boot({ mem: 4 << 20, CONFIG_DEBUG_USER_PAGE_REFERENCES: "tags" });
   const current = api.create_task(machine);

@@ -124,6 +124,43 @@ describe("the report", () => {
       "wrong without a failure; 3 failures injected, one in each run: 1 fine; leak in 2 runs",
     );
   });
+  test("what stops a driver, in it or in what it left under way, is said: a leak may follow from it", () => {
+    const in_flight: Driver = ({ current, disk, buf }) => {
+      const pin = api.get_user_page(current, buf, api.ITER_DEST);
+      if (api.IS_ERR(pin)) return pin;
+      const bio = api.bio_alloc_pinned(disk, 1, "REQ_OP_READ");
+      api.bio_add_user_page(bio, pin, 512, 0);
+      api.bio_set_end_io(bio, () => {
+        throw new Error("its own");
+      });
+      api.submit_bio(bio);
+    };
+    const { clean } = inject_each(in_flight, { world });
+    expect([clean.outcome, clean.stopped]).toEqual(["success", true]);
+    expect(clean.findings.map(({ kind }) => kind).sort()).toEqual(["leak", "threw"]);
+    const throws: Driver = () => {
+      throw new Error("its own");
+    };
+    expect(inject_each(throws, { world }).clean.stopped).toBe(true);
+    expect(inject_each(() => undefined, { world }).clean.stopped).toBe(false);
+  });
+  test("a misuse that the end of a block hides is the finding", () => {
+    const hides: Driver = ({ current }) => {
+      using _end = {
+        [Symbol.dispose](): void {
+          throw new Error("at the end of the block");
+        },
+      };
+      const page = api.alloc_page(current);
+      if (api.IS_ERR(page)) return page;
+      api.put_page(page);
+      forced(api.put_page)(page);
+    };
+    const { findings } = inject_each(hides, { world }).clean;
+    expect(findings.map(({ kind, places }) => [kind, places[0]?.split(":")[0]])).toEqual([
+      ["double release", "test/inject/report.test.ts"],
+    ]);
+  });
   test("a driver that does something else each time", () => {
     let runs = 0;
     const moody: Driver = ({ current }) => {

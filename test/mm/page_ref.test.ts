@@ -22,7 +22,7 @@ import {
   ref_unfreeze,
   REF_MAX,
 } from "../../src/mm/page_ref.js";
-import { boot_for_test, must } from "../fixtures.js";
+import { boot_for_test, id_of, must } from "../fixtures.js";
 
 const INT_MAX = 2 ** 31 - 1;
 const BIAS = api.GUP_PIN_COUNTING_BIAS;
@@ -42,15 +42,6 @@ const pins = (machine: api.Machine): number[] => {
   const { nr_foll_pin_acquired, nr_foll_pin_released } = api.vmstat(machine);
   return [nr_foll_pin_acquired, nr_foll_pin_released];
 };
-function id_of(call: () => void): string {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof api.MisuseError) return error.id;
-    throw error;
-  }
-  return "nothing";
-}
 
 describe("what a page is", () => {
   test("a report shows its counts, and a pincount where there is one", () => {

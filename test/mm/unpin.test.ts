@@ -1,7 +1,7 @@
 /** Releases of pins where the fast path must not go on: the last reference, two machines in one array, handles of none. */
 import * as api from "user-page";
 import { describe, expect, test } from "vitest";
-import { boot_for_test, forced, map_anon, must } from "../fixtures.js";
+import { boot_for_test, forced, id_of, map_anon, must } from "../fixtures.js";
 
 const NR = 4;
 function bench() {
@@ -16,15 +16,6 @@ const stat = (machine: api.Machine): number[] => {
   const { nr_foll_pin_acquired, nr_foll_pin_released } = api.vmstat(machine);
   return [nr_foll_pin_acquired, nr_foll_pin_released];
 };
-function id_of(call: () => unknown): string {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof api.MisuseError) return error.id;
-    throw error;
-  }
-  return "nothing";
-}
 
 describe("pages that only their pins keep", () => {
   test.each(["all at once", "one by one"])("are freed by the last unpin, %s", (how) => {

@@ -4,7 +4,7 @@ import { PAGE_SIZE, PMD_SIZE } from "user-page";
 import { expect, test } from "vitest";
 import { page_flags, PG_dirty } from "../../src/machine/arena.js";
 import { machine_state } from "../../src/machine/machine.js";
-import { boot_for_test, boot_plain, counts, forced, map_anon, must } from "../fixtures.js";
+import { boot_for_test, boot_plain, counts, forced, id_of, map_anon, must } from "../fixtures.js";
 
 function huge(machine: api.Machine) {
   const current = api.create_task(machine);
@@ -24,15 +24,6 @@ function clean(at: readonly number[]): void {
 }
 const dirty = (at: readonly number[]): boolean[] =>
   at.map((pfn) => (page_flags[pfn]! & PG_dirty) !== 0);
-function id_of(call: () => unknown): string {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof api.MisuseError) return error.id;
-    throw error;
-  }
-  return "nothing";
-}
 
 test.each([
   ["an array", false],
